@@ -1,0 +1,1 @@
+//! Glob patterns as KEYS, SCAN MATCH, CONFIG GET and PSUBSCRIBE understand them.

@@ -1,0 +1,13 @@
+//! Small vocabulary shared by every layer: identifiers, times, offsets, seeded randomness and number text.
+//!
+//! Nothing here knows a protocol, a socket or a key.
+
+pub mod glob;
+pub mod ids;
+pub mod number;
+pub mod rng;
+pub mod time;
+
+pub use ids::{DbIndex, Offset, ReplId};
+pub use rng::Rng;
+pub use time::{Millis, Now};
