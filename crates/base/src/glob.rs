@@ -131,7 +131,7 @@ mod tests {
             ("*b*d", "abcbd"),
             ("[]", ""),
         ] {
-            let expected = !(pattern == "[]");
+            let expected = pattern != "[]";
             assert_eq!(
                 matches(pattern.as_bytes(), text.as_bytes(), false),
                 expected,

@@ -4,6 +4,7 @@
 
 pub mod glob;
 pub mod ids;
+pub mod ld80;
 pub mod number;
 pub mod rng;
 pub mod time;
