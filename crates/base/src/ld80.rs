@@ -297,13 +297,15 @@ impl Big {
         self.trim();
     }
 
-    /// The number as at most 128 bits times a power of two, the lowest bit sticky.
-    fn top_bits(&self) -> (u128, i64) {
+    /// The number as at most 128 bits times a power of two; when bits are lost, all 128 are used, the lowest sticky.
+    fn top_bits(mut self) -> (u128, i64) {
+        let spare = self.limbs.last().map_or(0, |top| top.leading_zeros());
+        self.shift_left(spare);
         let dropped = self.limbs.len().saturating_sub(2);
         let (low, high) = self.limbs.split_at(dropped);
         let sticky = low.iter().any(|limb| *limb != 0);
         let top = high.iter().rev().fold(0, |top, limb| top << 64 | u128::from(*limb));
-        (top | u128::from(sticky), dropped as i64 * 64)
+        (top | u128::from(sticky), dropped as i64 * 64 - i64::from(spare))
     }
 
     /// The quotient by `divisor`, known to be below 2^`bits`, the lowest bit sticky; schoolbook, bit by bit.
@@ -432,6 +434,11 @@ mod tests {
         assert_eq!(
             sum("18446744073709551617.0000000000000000000000000000000000000000001", "0"),
             "18446744073709551618"
+        );
+        // Read from three limbs, of which the highest holds a single bit: the sticky bit must not fall on the half.
+        assert_eq!(
+            sum("486563959710965233.0e+21", "0"),
+            "486563959710965233015695117652670283776"
         );
         assert_eq!(sum("0x10000000000000001", "0"), "18446744073709551616");
         assert_eq!(
