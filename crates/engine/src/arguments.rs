@@ -1,0 +1,45 @@
+//! Reading arguments as the types that commands want.
+
+use crate::error::{Error, Result};
+use base::DbIndex;
+use resp::Args;
+
+/// What handlers ask of [`Args`].
+pub trait ArgsExt<'a> {
+    /// Word `at` as a key.
+    fn key(self, at: usize) -> &'a [u8];
+    /// Word `at` as an integer.
+    fn int(self, at: usize) -> Result<i64>;
+    /// Word `at` as a database number that this server has.
+    fn db(self, at: usize, databases: u32) -> Result<DbIndex>;
+    /// Whether word `at` is `word`, letter case aside.
+    fn is(self, at: usize, word: &str) -> bool;
+    /// Word `at` as text, for messages.
+    fn text(self, at: usize) -> String;
+}
+
+impl<'a> ArgsExt<'a> for Args<'a> {
+    fn key(self, at: usize) -> &'a [u8] {
+        self.get(at)
+    }
+
+    fn int(self, at: usize) -> Result<i64> {
+        base::number::parse_i64(self.get(at)).ok_or(Error::NotAnInteger)
+    }
+
+    fn db(self, at: usize, databases: u32) -> Result<DbIndex> {
+        let number = self.int(at)?;
+        match u32::try_from(number) {
+            Ok(index) if index < databases => Ok(DbIndex(index)),
+            _ => Err(Error::DbIndexOutOfRange),
+        }
+    }
+
+    fn is(self, at: usize, word: &str) -> bool {
+        self.try_get(at).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    fn text(self, at: usize) -> String {
+        String::from_utf8_lossy(self.get(at)).into_owned()
+    }
+}

@@ -1,0 +1,509 @@
+//! The executor: one way for every command, whoever sent it.
+//!
+//! ```text
+//!   execute ─► look up ─► arity ─► gates ─┬─► refuse: error reply, an open MULTI is poisoned
+//!                                         ├─► postpone: the request stays unread until the pause ends
+//!                                         ├─► queue: an open MULTI takes it, +QUEUED
+//!                                         └─► run ─► handler ─► propagate ─► count, slow log, monitors
+//! ```
+
+use crate::error::Error;
+use crate::gates::{self, Request, Verdict};
+use crate::host::{Host, ServerCtx};
+use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
+use crate::latency::LatencyMonitor;
+use crate::pause::Pauses;
+use crate::session::{Blocked, Kind, Peer, ReplyMode, SessionId, Sessions};
+use crate::slowlog::Slowlog;
+use crate::spec::{Flags, Handler, Spec};
+use crate::table::{CommandId, CommandTable, Lookup};
+use base::Now;
+use resp::{Args, OwnedArgs, Reply};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It was answered (or queued): the next may come.
+    Done,
+    /// It was answered or will be later, and the session executes nothing more for now.
+    Blocked,
+    /// It was not executed and must be offered again when the session is resumed.
+    Postponed,
+    /// The session must be closed once its output is sent.
+    Close,
+}
+
+/// The single writer.
+pub struct Engine {
+    /// Keys and all that follows their changes.
+    pub data: Data,
+    /// Connections.
+    pub sessions: Sessions,
+    /// Commands.
+    pub table: CommandTable,
+    /// Commands that took long.
+    pub slowlog: Slowlog,
+    /// Events that took long.
+    pub latency: LatencyMonitor,
+    /// Clients held back.
+    pub pauses: Pauses,
+    /// The clocks: set at each turn of the loop, moved on by each command.
+    pub now: Now,
+    /// Reads the monotonic clock in microseconds, to time commands by.
+    clock: fn() -> u64,
+    /// EXEC is running its queue.
+    in_exec: bool,
+    monitors: Vec<SessionId>,
+    scratch: Vec<u8>,
+}
+
+impl Engine {
+    /// An engine of `databases` databases that knows these commands. `clock` reads the monotonic clock (µs).
+    #[must_use]
+    pub fn new<'a>(
+        databases: u32,
+        seed: u64,
+        clock: fn() -> u64,
+        specs: impl IntoIterator<Item = &'a &'static Spec>,
+    ) -> Self {
+        Self {
+            data: Data::new(databases, seed),
+            sessions: Sessions::default(),
+            table: CommandTable::new(specs),
+            slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
+            pauses: Pauses::default(),
+            now: Now::default(),
+            clock,
+            in_exec: false,
+            monitors: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Sets the clocks at the beginning of a turn of the loop.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.now = now;
+        let lfu = self.data.settings.lfu;
+        let seconds = now.unix_ms().seconds();
+        let clock = if lfu { seconds / 60 } else { seconds };
+        self.data.access_clock = (clock & 0xff_ffff) as u32;
+    }
+
+    /// Opens a session.
+    pub fn open(&mut self, peer: Peer) -> SessionId {
+        let authenticated = self.data.settings.password.is_none();
+        self.data.stats.connections += 1;
+        self.sessions.open(peer, self.now, authenticated)
+    }
+
+    /// Closes a session and forgets what it watched and monitored.
+    pub fn close(&mut self, id: SessionId) {
+        self.data.watch.unwatch(id);
+        self.monitors.retain(|other| *other != id);
+        self.sessions.close(id);
+    }
+
+    /// Makes a session a monitor.
+    pub fn add_monitor(&mut self, id: SessionId) {
+        if !self.monitors.contains(&id) {
+            self.monitors.push(id);
+        }
+        self.sessions[id].monitor = true;
+    }
+
+    /// Makes a session a normal client again.
+    pub fn remove_monitor(&mut self, id: SessionId) {
+        self.monitors.retain(|other| *other != id);
+        self.sessions[id].monitor = false;
+    }
+
+    /// Whether EXEC is running its queue: what would block answers at once then.
+    #[must_use]
+    pub fn in_exec(&self) -> bool {
+        self.in_exec
+    }
+
+    /// Executes one request of a session.
+    pub fn execute(&mut self, host: &mut dyn Host, id: SessionId, args: Args<'_>) -> Flow {
+        let session = &mut self.sessions[id];
+        session.last_active = self.now;
+        if args.get(0).eq_ignore_ascii_case(b"quit") {
+            return self.quit(id);
+        }
+        let command = match self.find(args) {
+            Ok(command) => command,
+            Err((command, error)) => {
+                self.refuse(id, command, &error);
+                return self.after(id);
+            }
+        };
+        match gates::check(&self.request(id, command), &self.data.settings) {
+            Verdict::Run => {}
+            Verdict::Refuse(error) => {
+                self.refuse(id, Some(command), &error);
+                return self.after(id);
+            }
+            Verdict::Postpone => {
+                self.sessions[id].blocked = Some(Blocked::Postponed);
+                return Flow::Postponed;
+            }
+        }
+        if self.queues(id, command) {
+            self.queue(id, command, args);
+        } else {
+            self.run_top_level(host, id, command, args);
+        }
+        self.after(id)
+    }
+
+    /// Runs a command of the primary's stream or of the server itself: like [`Self::execute`], but the name must be
+    /// known and an error is the caller's to deal with, so the reply is handed over.
+    pub fn execute_internal(&mut self, host: &mut dyn Host, id: SessionId, args: Args<'_>) -> Result<Vec<u8>, Error> {
+        let command = self.find(args).map_err(|(_, error)| error)?;
+        let before = self.sessions[id].out.len();
+        if self.queues(id, command) {
+            self.queue(id, command, args);
+        } else {
+            self.run_top_level(host, id, command, args);
+        }
+        Ok(self.sessions.get_mut(id).map(|session| session.out.split_off(before)).unwrap_or_default())
+    }
+
+    fn find(&self, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {
+        let id = match self.table.look_up(args.get(0), args.try_get(1)) {
+            Lookup::Found(id) => id,
+            Lookup::Unknown => return Err((None, unknown_command(args))),
+            Lookup::UnknownSubcommand(id) => {
+                let error = Error::unknown_subcommand(&self.table[id].full_name, args.get(1));
+                return Err((None, error));
+            }
+        };
+        let command = &self.table[id];
+        if !command.spec.arity.admits(args.len()) || matches!(command.spec.handler, Handler::Container) {
+            return Err((Some(id), Error::arity(&command.full_name)));
+        }
+        Ok(id)
+    }
+
+    fn request(&self, id: SessionId, command: CommandId) -> Request<'_> {
+        let session = &self.sessions[id];
+        let command = &self.table[command];
+        let mut flags = command.flags;
+        if command.spec.name == "exec" {
+            if let Some(transaction) = &session.transaction {
+                for bit in [Flags::WRITE, Flags::READONLY, Flags::DENY_OOM, Flags::MAY_REPLICATE] {
+                    if transaction.flags.has(bit) {
+                        flags = flags.or(bit);
+                    }
+                }
+            }
+        }
+        Request { command, session, flags, pause: self.pauses.in_force() }
+    }
+
+    fn quit(&mut self, id: SessionId) -> Flow {
+        let session = &mut self.sessions[id];
+        Reply::new(&mut session.out, session.proto).ok();
+        session.close_after_reply = true;
+        Flow::Close
+    }
+
+    /// Answers with an error that came before execution.
+    fn refuse(&mut self, id: SessionId, command: Option<CommandId>, error: &Error) {
+        self.data.stats.count_error(error.code());
+        let session = &mut self.sessions[id];
+        if let Some(transaction) = &mut session.transaction {
+            transaction.poisoned = true;
+        }
+        let mut is_exec = false;
+        if let Some(command) = command {
+            self.table[command].stats.rejected += 1;
+            is_exec = self.table[command].spec.name == "exec";
+        }
+        let text = error.text();
+        if is_exec {
+            crate::commands::transaction::discard(self, id);
+        }
+        let session = &mut self.sessions[id];
+        if session.is_primary() || !takes_reply(session.reply_mode) {
+            return;
+        }
+        let mut reply = Reply::new(&mut session.out, session.proto);
+        if is_exec {
+            reply.error(&format!("EXECABORT Transaction discarded because of: {text}"));
+        } else {
+            reply.error(text);
+        }
+    }
+
+    fn queues(&self, id: SessionId, command: CommandId) -> bool {
+        const NEVER_QUEUED: [&str; 5] = ["exec", "discard", "multi", "watch", "reset"];
+        self.sessions[id].transaction.is_some() && !NEVER_QUEUED.contains(&self.table[command].spec.name)
+    }
+
+    fn queue(&mut self, id: SessionId, command: CommandId, args: Args<'_>) {
+        let flags = self.table[command].flags;
+        if flags.has(Flags::NO_MULTI) {
+            self.refuse(id, Some(command), &Error::fixed("ERR Command not allowed inside a transaction"));
+            return;
+        }
+        let session = &mut self.sessions[id];
+        let Some(transaction) = &mut session.transaction else { return };
+        transaction.queue.push((command, OwnedArgs::from(args)));
+        transaction.flags = transaction.flags.or(flags);
+        if takes_reply(session.reply_mode) {
+            Reply::new(&mut session.out, session.proto).simple("QUEUED");
+        }
+    }
+
+    fn run_top_level(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>) {
+        let mut out = std::mem::take(&mut self.sessions[id].out);
+        let before = out.len();
+        self.run(host, id, command, args, &mut out);
+        self.data.propagation.end_unit();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !takes_reply(session.reply_mode) {
+            out.truncate(before);
+        }
+        if session.out.is_empty() {
+            session.out = out;
+        } else {
+            // Something was pushed to the session while it was executing: it follows the reply.
+            out.append(&mut session.out);
+            session.out = out;
+        }
+        session.write_offset = self.data.propagation.offset();
+    }
+
+    /// Runs one command, its reply or error going to `out`. Time, errors and effects are accounted for.
+    fn run(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>, out: &mut Vec<u8>) {
+        let before = out.len();
+        let started = self.now;
+        let result = self.dispatch(host, id, command, args, out);
+        let failed = if let Err(error) = &result {
+            out.truncate(before);
+            let proto = self.sessions[id].proto;
+            Reply::new(out, proto).error(error.text());
+            self.data.stats.count_error(error.code());
+            true
+        } else {
+            false
+        };
+        let usec = self.advance_clock();
+        self.account(id, command, args, usec, failed);
+        let flags = self.table[command].flags;
+        if !self.monitors.is_empty() && !flags.any(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
+            self.feed_monitors(id, args, started);
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        host: &mut dyn Host,
+        id: SessionId,
+        command: CommandId,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> crate::error::Result {
+        let session = &mut self.sessions[id];
+        session.last_command = Some(command);
+        let reply = Reply::new(out, session.proto);
+        let now = self.now;
+        let (db, from, touch) = (session.db, session.kind, !session.no_touch);
+        match self.table[command].spec.handler {
+            Handler::Read(handler) => {
+                let keys = Reader { data: &mut self.data, db, now: now.unix_ms(), from, touch };
+                handler(&mut ReadCtx { reply, keys, now, session_id: id }, args)
+            }
+            Handler::Write(handler) => {
+                let keys = Writer::new(Reader { data: &mut self.data, db, now: now.unix_ms(), from, touch });
+                let mut ctx = WriteCtx { reply, keys, now, session_id: id };
+                let result = handler(&mut ctx, args);
+                let (commits, propagated) = (ctx.keys.commits, ctx.keys.propagated);
+                self.data.dirty += commits;
+                if commits > 0 && !propagated {
+                    self.data.propagation.verbatim(db, args);
+                }
+                result
+            }
+            Handler::Server(handler) => {
+                handler(&mut ServerCtx { engine: self, host, session_id: id, now, reply }, args)
+            }
+            // The lookup found a subcommand, or refused the request.
+            Handler::Container => Err(Error::Syntax),
+        }
+    }
+
+    /// Runs the queue of an EXEC; replies go to `reply` one after the other.
+    pub(crate) fn run_queue(
+        &mut self,
+        host: &mut dyn Host,
+        id: SessionId,
+        queue: &[(CommandId, OwnedArgs)],
+        reply: &mut Reply<'_>,
+    ) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.in_exec = true;
+        for (command, args) in queue {
+            self.run(host, id, *command, args.as_args(), &mut out);
+            reply.raw(&out);
+            out.clear();
+        }
+        self.in_exec = false;
+        self.scratch = out;
+    }
+
+    /// Moves the clocks on by what has gone by since they were last set; returns it, in microseconds.
+    fn advance_clock(&mut self) -> u64 {
+        let usec = (self.clock)().saturating_sub(self.now.mono_us);
+        if !self.in_exec {
+            self.now.mono_us += usec;
+            self.now.unix_us += usec as i64;
+        }
+        usec
+    }
+
+    fn account(&mut self, id: SessionId, command: CommandId, args: Args<'_>, usec: u64, failed: bool) {
+        let settings = &self.data.settings;
+        let entry = &mut self.table[command];
+        entry.stats.calls += 1;
+        entry.stats.usec += usec;
+        entry.stats.failed += u64::from(failed);
+        if settings.latency_tracking {
+            entry.latency.get_or_insert_default().record(usec);
+        }
+        self.data.stats.commands += 1;
+        let flags = entry.flags;
+        let slow = settings.slowlog_slower_than_us;
+        if slow >= 0 && usec >= slow as u64 && !flags.has(Flags::SKIP_SLOWLOG) {
+            let session = &self.sessions[id];
+            let max_len = settings.slowlog_max_len;
+            self.slowlog.add(self.now, usec, args, &session.peer.address, &session.name, max_len);
+        }
+        let threshold = settings.latency_threshold_ms;
+        if threshold > 0 && usec / 1000 >= threshold {
+            let event = if flags.has(Flags::FAST) { "fast-command" } else { "command" };
+            self.latency.note(event, self.now, usec / 1000);
+        }
+    }
+
+    fn feed_monitors(&mut self, id: SessionId, args: Args<'_>, started: Now) {
+        let session = &self.sessions[id];
+        let source = match session.kind {
+            _ if session.peer.unix_socket => format!("unix:{}", session.peer.address.trim_end_matches(":0")),
+            _ => session.peer.address.clone(),
+        };
+        let (seconds, micros) = (started.unix_us.div_euclid(1_000_000), started.unix_us.rem_euclid(1_000_000));
+        let mut line = format!("{seconds}.{micros:06} [{} {source}]", session.db.0);
+        for word in args.iter() {
+            line.push(' ');
+            quote_into(&mut line, word);
+        }
+        for monitor in &self.monitors {
+            if let Some(session) = self.sessions.get_mut(*monitor) {
+                Reply::new(&mut session.out, session.proto).simple(&line);
+            }
+        }
+    }
+
+    fn after(&mut self, id: SessionId) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Close };
+        session.reply_mode = match session.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            other => other,
+        };
+        if session.close_after_reply || session.close_now {
+            return Flow::Close;
+        }
+        if session.blocked.is_some() { Flow::Blocked } else { Flow::Done }
+    }
+
+    /// Deletes keys whose time has passed, at most `limit` of them; how many. A primary does this for all its keys, a
+    /// writable replica for those that its own clients gave a time to live.
+    pub fn expire_some(&mut self, limit: usize) -> usize {
+        let now = self.now.unix_ms();
+        let data = &mut self.data;
+        let mut expired = 0;
+        if data.expiry_paused || !data.settings.active_expire {
+            return 0;
+        }
+        if data.settings.role == crate::settings::Role::Replica {
+            return expire_own_keys_of_replica(data, now, limit);
+        }
+        for index in 0..data.keyspace.databases() {
+            let db = base::DbIndex(index);
+            while expired < limit {
+                let Some(key) = data.keyspace.db(db).next_expired(now).map(|entry| entry.key().to_vec()) else { break };
+                let hash = data.keyspace.hash(&key);
+                data.expire(db, &key, hash);
+                data.propagation.end_unit();
+                expired += 1;
+            }
+        }
+        expired
+    }
+}
+
+fn expire_own_keys_of_replica(data: &mut Data, now: base::Millis, limit: usize) -> usize {
+    let due: Vec<_> =
+        data.replica_expiring.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).take(limit).collect();
+    for (db, key) in &due {
+        data.replica_expiring.remove(&(*db, key.clone()));
+        let hash = data.keyspace.hash(key);
+        let entry = data.keyspace.db(*db).get(key, hash);
+        if entry.and_then(keyspace::Entry::expiry).is_some_and(|at| at <= now) {
+            data.expire(*db, key, hash);
+        }
+    }
+    due.len()
+}
+
+fn takes_reply(mode: ReplyMode) -> bool {
+    !matches!(mode, ReplyMode::Off | ReplyMode::Skip)
+}
+
+fn unknown_command(args: Args<'_>) -> Error {
+    const SHOWN_BYTES: usize = 128;
+    let name = args.get(0);
+    let mut shown: Vec<u8> = Vec::new();
+    for word in args.iter().skip(1) {
+        if shown.len() >= SHOWN_BYTES {
+            break;
+        }
+        let room = SHOWN_BYTES - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(&word[..word.len().min(room)]);
+        shown.extend_from_slice(b"' ");
+    }
+    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)]);
+    let shown = String::from_utf8_lossy(&shown);
+    Error::err(format_args!("unknown command '{name}', with args beginning with: {shown}"))
+}
+
+/// Appends `word` in double quotes, unprintable bytes escaped, as MONITOR and the command line show it.
+pub fn quote_into(line: &mut String, word: &[u8]) {
+    use std::fmt::Write;
+    line.push('"');
+    for byte in word {
+        match byte {
+            b'\\' | b'"' => line.extend(['\\', char::from(*byte)]),
+            b'\n' => line.push_str("\\n"),
+            b'\r' => line.push_str("\\r"),
+            b'\t' => line.push_str("\\t"),
+            0x07 => line.push_str("\\a"),
+            0x08 => line.push_str("\\b"),
+            0x20..=0x7e => line.push(char::from(*byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(line, "\\x{byte:02x}")),
+        }
+    }
+    line.push('"');
+}
+
+/// Whether a session of this kind counts among `connected_clients`.
+#[must_use]
+pub fn is_client(kind: Kind) -> bool {
+    kind == Kind::Normal
+}

@@ -1,0 +1,118 @@
+//! What may run now: every reason to refuse a command before it executes, in the order in which stock asks.
+
+use crate::error::Error;
+use crate::pause::PauseKind;
+use crate::session::{Kind, Session};
+use crate::settings::{Allow, Loading, Role, Settings};
+use crate::spec::Flags;
+use crate::table::Command;
+
+/// What to do with a command.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may run, or be queued.
+    Run,
+    /// It is refused with this error.
+    Refuse(Error),
+    /// It is held back until a pause ends.
+    Postpone,
+}
+
+const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
+const OOM: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
+const READ_ONLY: Error = Error::fixed("READONLY You can't write against a read only replica.");
+const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in memory");
+const MASTER_DOWN: Error =
+    Error::fixed("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+const REPLICA_KEYSPACE: Error = Error::fixed("ERR Replica can't interact with the keyspace");
+const MISCONF: Error = Error::fixed(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that \
+     may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+     error.",
+);
+
+/// The facts that the gates ask about one request.
+pub struct Request<'a> {
+    /// What is to run.
+    pub command: &'a Command,
+    /// For whom.
+    pub session: &'a Session,
+    /// Flags that count: the command's own, and of EXEC also those of its queue.
+    pub flags: Flags,
+    /// Whether clients are being held back.
+    pub pause: Option<PauseKind>,
+}
+
+/// Decides on a request. The primary's stream passes all gates but the first.
+#[must_use]
+pub fn check(request: &Request<'_>, settings: &Settings) -> Verdict {
+    let refusal = access(request, settings).or_else(|| {
+        if request.session.is_primary() { None } else { state(request, settings) }
+    });
+    if let Some(error) = refusal {
+        return Verdict::Refuse(error);
+    }
+    let held = match request.pause {
+        None => false,
+        Some(PauseKind::All) => true,
+        Some(PauseKind::Write) => request.flags.any(Flags::WRITE.or(Flags::MAY_REPLICATE)),
+    };
+    if held && request.session.kind == Kind::Normal { Verdict::Postpone } else { Verdict::Run }
+}
+
+/// Whether this client may use the command at all.
+fn access(request: &Request<'_>, settings: &Settings) -> Option<Error> {
+    if request.command.flags.has(Flags::PROTECTED) {
+        let allowed = match settings.debug_command {
+            Allow::Always => true,
+            Allow::Never => false,
+            Allow::Local => request.session.peer.loopback || request.session.peer.unix_socket,
+        };
+        if !allowed {
+            return Some(protected());
+        }
+    }
+    let waived = request.session.authenticated || request.command.flags.has(Flags::NO_AUTH);
+    (!waived).then_some(NO_AUTH)
+}
+
+fn protected() -> Error {
+    Error::fixed(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+         local connection, otherwise you need to set this option in the configuration file, and then restart the \
+         server.",
+    )
+}
+
+/// Whether the server is in a state to run it.
+fn state(request: &Request<'_>, settings: &Settings) -> Option<Error> {
+    let flags = request.flags;
+    let writes = flags.has(Flags::WRITE);
+    let name = request.command.spec.name;
+    let replica = settings.role == Role::Replica;
+
+    if settings.maxmemory > 0 && settings.used_memory > settings.maxmemory && flags.has(Flags::DENY_OOM) {
+        return Some(OOM);
+    }
+    if settings.save_failed && !replica && (writes || name == "ping") {
+        return Some(MISCONF);
+    }
+    if settings.too_few_replicas && !replica && writes {
+        return Some(NO_REPLICAS);
+    }
+    if replica && settings.replica_read_only && writes {
+        return Some(READ_ONLY);
+    }
+    if replica && !settings.link_up && !settings.serve_stale_data && !flags.has(Flags::STALE) {
+        return Some(MASTER_DOWN);
+    }
+    match settings.loading {
+        Loading::Foreground if !flags.has(Flags::LOADING) => return Some(LOADING),
+        Loading::Async if flags.has(Flags::NO_ASYNC_LOADING) => return Some(LOADING),
+        _ => {}
+    }
+    let touches_keys = flags.any(Flags::WRITE.or(Flags::READONLY).or(Flags::MAY_REPLICATE));
+    (request.session.kind == Kind::Replica && touches_keys).then_some(REPLICA_KEYSPACE)
+}

@@ -1,0 +1,543 @@
+//! The door to the keys: what read and write handlers may do, and nothing else.
+//!
+//! ```text
+//!   ReadCtx ── keys: Reader ── get, peek, exists …            no mutators
+//!   WriteCtx ─ keys: Writer ── the same, and slots:
+//!                 key_slot(k)    ─► KeySlot    ─ remove, set_expiry, put  ┐ each names its Event; the commit alone
+//!                 string_slot(k) ─► StringSlot ─ set_bytes, append …      ┘ counts dirty, breaks WATCHes, notifies
+//! ```
+//!
+//! Expiry is settled here, at lookup: a primary deletes a key whose time has passed and propagates DEL; a replica hides
+//! it from its clients; to the primary's stream every key is alive.
+
+use crate::error::{Error, Result};
+use crate::host::Notice;
+use crate::propagate::Propagation;
+use crate::session::{Kind, SessionId};
+use crate::settings::{Role, Settings};
+use crate::stats::Stats;
+use crate::watch::WatchIndex;
+use base::{DbIndex, Millis, Now, Rng};
+use crate::slots::{KeySlot, StringSlot};
+use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
+use resp::Reply;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The dataset and everything that a change to it must keep true.
+pub struct Data {
+    /// The keys.
+    pub keyspace: Keyspace,
+    /// Effects on their way to the replication stream.
+    pub propagation: Propagation,
+    /// Who watches what.
+    pub watch: WatchIndex,
+    /// Counters.
+    pub stats: Stats,
+    /// Configuration and state.
+    pub settings: Settings,
+    /// What the surroundings must hear.
+    pub notices: Vec<Notice>,
+    /// Changes since the last save.
+    pub dirty: u64,
+    /// Randomness.
+    pub rng: Rng,
+    /// The value that an access stamps on an entry: seconds, or with LFU minutes and a counter.
+    pub access_clock: u32,
+    /// Keys that clients of a writable replica gave a time to live; the primary knows nothing of them.
+    pub replica_expiring: BTreeMap<(DbIndex, Box<[u8]>), Millis>,
+    /// Expired keys are hidden but not deleted, because writes are paused.
+    pub expiry_paused: bool,
+    /// Events as they happen, when somebody records them.
+    pub recorded_events: Option<Vec<String>>,
+}
+
+impl Data {
+    /// An empty dataset of `databases` databases.
+    #[must_use]
+    pub fn new(databases: u32, seed: u64) -> Self {
+        Self {
+            keyspace: Keyspace::new(databases, seed),
+            propagation: Propagation::default(),
+            watch: WatchIndex::default(),
+            stats: Stats::default(),
+            settings: Settings::default(),
+            notices: Vec::new(),
+            dirty: 0,
+            rng: Rng::new(seed ^ 0x5eed),
+            access_clock: 0,
+            replica_expiring: BTreeMap::new(),
+            expiry_paused: false,
+            recorded_events: None,
+        }
+    }
+
+    /// Deletes a key because its time has passed, and says so to watchers, replicas and listeners.
+    pub fn expire(&mut self, db: DbIndex, key: &[u8], hash: KeyHash) {
+        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else { return };
+        self.discard(removed);
+        self.stats.expired_keys += 1;
+        self.propagation.effect(db, &[b"DEL", key]);
+        self.watch.touch_expired(db, key);
+        self.notify(db, Event::EXPIRED, key);
+    }
+
+    /// Lets go of a value; a heavy one is freed elsewhere.
+    pub fn discard(&mut self, removed: Removed) {
+        const HEAVY: usize = 64;
+        if removed.weight() > HEAVY {
+            self.notices.push(Notice::Discard(Box::new(removed)));
+        }
+    }
+
+    fn notify(&mut self, _db: DbIndex, event: Event, key: &[u8]) {
+        if let Some(events) = &mut self.recorded_events {
+            events.push(format!("{} {}", event.name, String::from_utf8_lossy(key)));
+        }
+    }
+}
+
+/// A keyspace event: what a commit says has happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The letter of its class in `notify-keyspace-events`.
+    pub class: char,
+    /// Its name.
+    pub name: &'static str,
+}
+
+#[allow(missing_docs)]
+impl Event {
+    pub const SET: Self = Self::new('$', "set");
+    pub const APPEND: Self = Self::new('$', "append");
+    pub const SET_RANGE: Self = Self::new('$', "setrange");
+    pub const INCR_BY: Self = Self::new('$', "incrby");
+    pub const INCR_BY_FLOAT: Self = Self::new('$', "incrbyfloat");
+    pub const DEL: Self = Self::new('g', "del");
+    pub const EXPIRE: Self = Self::new('g', "expire");
+    pub const PERSIST: Self = Self::new('g', "persist");
+    pub const EXPIRED: Self = Self::new('x', "expired");
+    pub const RENAME_FROM: Self = Self::new('g', "rename_from");
+    pub const RENAME_TO: Self = Self::new('g', "rename_to");
+    pub const MOVE_FROM: Self = Self::new('g', "move_from");
+    pub const MOVE_TO: Self = Self::new('g', "move_to");
+    pub const COPY_TO: Self = Self::new('g', "copy_to");
+    pub const RESTORE: Self = Self::new('g', "restore");
+
+    /// An event of a class.
+    #[must_use]
+    pub const fn new(class: char, name: &'static str) -> Self {
+        Self { class, name }
+    }
+}
+
+/// What becomes of a key's expiry when its value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Stays as it is.
+    Keep,
+    /// Is taken away.
+    Clear,
+    /// Becomes this moment.
+    At(Millis),
+}
+
+/// Reading keys.
+pub struct Reader<'a> {
+    pub(crate) data: &'a mut Data,
+    pub(crate) db: DbIndex,
+    pub(crate) now: Millis,
+    pub(crate) from: Kind,
+    pub(crate) touch: bool,
+}
+
+impl Reader<'_> {
+    /// The entry of `key` for a command that reads it: counts hit or miss and stamps the access clock.
+    pub fn get(&mut self, key: &[u8]) -> Option<&Entry> {
+        let hash = self.data.keyspace.hash(key);
+        if !self.settle_expiry(key, hash, Access::Read) {
+            self.data.stats.keyspace_misses += 1;
+            return None;
+        }
+        let data = &mut *self.data;
+        let Some(entry) = data.keyspace.db(self.db).get(key, hash) else {
+            data.stats.keyspace_misses += 1;
+            return None;
+        };
+        data.stats.keyspace_hits += 1;
+        if self.touch {
+            entry.touch(stamp(entry.clock(), data.access_clock, &data.settings, &mut data.rng));
+        }
+        Some(entry)
+    }
+
+    /// The entry of `key`, unstamped and uncounted: for commands that ask about a key rather than use it.
+    pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
+        let hash = self.data.keyspace.hash(key);
+        if !self.settle_expiry(key, hash, Access::Read) {
+            return None;
+        }
+        self.data.keyspace.db(self.db).get(key, hash)
+    }
+
+    /// The string at `key`, or an error when another type is there.
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<StrRef<'_>>> {
+        self.get(key).map(StrRef::of).transpose()
+    }
+
+    /// Whether an entry may be shown to whoever reads: scans ask, and delete nothing.
+    #[must_use]
+    pub fn is_visible(&self, entry: &Entry) -> bool {
+        self.from == Kind::Primary || entry.expiry().is_none_or(|at| at > self.now)
+    }
+
+    /// Which database these keys are in.
+    #[must_use]
+    pub fn db(&self) -> DbIndex {
+        self.db
+    }
+
+    /// The database itself, expired keys and all. For scans and counts.
+    #[must_use]
+    pub fn database(&self) -> &keyspace::Db {
+        self.data.keyspace.db(self.db)
+    }
+
+    /// The whole dataset. For counts.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        self.data
+    }
+
+    /// Randomness.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.data.rng
+    }
+
+    /// The same kind of access to another database.
+    pub fn in_db(&mut self, db: DbIndex) -> Reader<'_> {
+        Reader { data: self.data, db, now: self.now, from: self.from, touch: self.touch }
+    }
+
+    /// A random key that is not expired, stamped and counted as nothing.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        // On a replica expired keys stay; stock gives up hiding them after a while, or a database of nothing but
+        // expired keys would never be answered for.
+        const TRIES: usize = 100;
+        for attempt in 0.. {
+            let entry = self.data.keyspace.db(self.db).random(&mut self.data.rng)?;
+            let key = entry.key().to_vec();
+            let hash = self.data.keyspace.hash(&key);
+            if self.settle_expiry(&key, hash, Access::Read) || attempt >= TRIES {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Settles whether `key` has expired; false when it counts as absent. A primary deletes it then.
+    fn settle_expiry(&mut self, key: &[u8], hash: KeyHash, access: Access) -> bool {
+        let db = self.data.keyspace.db(self.db);
+        if db.expiring_len() == 0 {
+            return true;
+        }
+        let Some(expiry) = db.get(key, hash).and_then(Entry::expiry) else { return true };
+        if expiry > self.now || self.from == Kind::Primary {
+            return true;
+        }
+        let settings = &self.data.settings;
+        let deletes = match (settings.role, access) {
+            (Role::Primary, _) => !self.data.expiry_paused,
+            (Role::Replica, Access::Write) => !settings.replica_read_only,
+            (Role::Replica, Access::Read) => false,
+        };
+        if deletes {
+            self.data.expire(self.db, key, hash);
+        }
+        false
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// The new access stamp of an entry that stood at `old`.
+fn stamp(old: u32, clock: u32, settings: &Settings, rng: &mut Rng) -> u32 {
+    if !settings.lfu {
+        return clock;
+    }
+    let counter = lfu_counter(old, clock, settings);
+    (clock & 0xffff) << 8 | u32::from(lfu_increment(counter, settings.lfu_log_factor, rng))
+}
+
+/// The LFU counter of a stamp, decayed for the minutes gone by since.
+#[must_use]
+pub fn lfu_counter(stamp: u32, clock: u32, settings: &Settings) -> u8 {
+    let minutes = (clock & 0xffff).wrapping_sub(stamp >> 8) & 0xffff;
+    let decay = minutes.checked_div(settings.lfu_decay_minutes).unwrap_or(0);
+    (stamp & 0xff).saturating_sub(decay) as u8
+}
+
+fn lfu_increment(counter: u8, log_factor: u32, rng: &mut Rng) -> u8 {
+    const INITIAL: u8 = 5;
+    if counter == u8::MAX {
+        return counter;
+    }
+    let base = u64::from(counter.saturating_sub(INITIAL));
+    counter + u8::from(rng.chance(1, base * u64::from(log_factor) + 1))
+}
+
+/// A string value, in the form it is stored.
+#[derive(Clone, Copy)]
+pub enum StrRef<'a> {
+    /// A number, whose text is its canonical decimal form.
+    Int(i64),
+    /// In one piece.
+    Bytes(&'a [u8]),
+    /// A long one, in chunks.
+    Chunked(&'a ChunkedString),
+}
+
+impl<'a> StrRef<'a> {
+    /// The string of an entry, or an error when it holds another type.
+    pub fn of(entry: &'a Entry) -> Result<Self> {
+        match entry.value() {
+            ValueRef::Int(number) => Ok(Self::Int(number)),
+            ValueRef::Bytes(bytes) => Ok(Self::Bytes(bytes)),
+            ValueRef::Chunked(chunks) => Ok(Self::Chunked(chunks)),
+            #[allow(unreachable_patterns, reason = "the other types are on their way")]
+            _ => Err(Error::WrongType),
+        }
+    }
+
+    /// Length in bytes of its text.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a string at a key is asked for its length only")]
+    pub fn len(self) -> usize {
+        match self {
+            Self::Int(n) => int_text(n).len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Chunked(chunks) => chunks.len(),
+        }
+    }
+
+    /// The integer that the text is, if it is one.
+    #[must_use]
+    pub fn to_int(self) -> Option<i64> {
+        match self {
+            Self::Int(n) => Some(n),
+            Self::Bytes(bytes) => base::number::parse_i64(bytes),
+            Self::Chunked(_) => None,
+        }
+    }
+
+    /// The text in one piece; copied where it is not stored so.
+    #[must_use]
+    pub fn to_bytes(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Int(n) => Cow::Owned(int_text(n)),
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+            Self::Chunked(chunks) => Cow::Owned(chunks.chunks().flatten().copied().collect()),
+        }
+    }
+
+    /// Writes the text as a bulk reply.
+    pub fn write_to(self, reply: &mut Reply<'_>) {
+        match self {
+            Self::Int(n) => reply.bulk_int(n),
+            Self::Bytes(bytes) => reply.bulk(bytes),
+            Self::Chunked(chunks) => reply.bulk_parts(chunks.len(), chunks.chunks()),
+        }
+    }
+}
+
+fn int_text(n: i64) -> Vec<u8> {
+    let mut text = Vec::with_capacity(20);
+    base::number::write_i64(&mut text, n);
+    text
+}
+
+/// What a read handler works with.
+pub struct ReadCtx<'a> {
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// The keys.
+    pub keys: Reader<'a>,
+    /// The clocks when the command began.
+    pub now: Now,
+    /// Who asks.
+    pub session_id: SessionId,
+}
+
+/// What a write handler works with.
+pub struct WriteCtx<'a> {
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// The keys.
+    pub keys: Writer<'a>,
+    /// The clocks when the command began.
+    pub now: Now,
+    /// Who asks.
+    pub session_id: SessionId,
+}
+
+impl<'a> WriteCtx<'a> {
+    /// The place of `key`, whatever is there.
+    pub fn key_slot<'c>(&'c mut self, key: &'c [u8]) -> KeySlot<'c, 'a> {
+        self.keys.key_slot(key)
+    }
+
+    /// The place of `key`, where a string is or nothing.
+    pub fn string_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<StringSlot<'c, 'a>> {
+        self.keys.string_slot(key)
+    }
+
+    /// Propagates these words in place of the request. May be called several times: all of them go out.
+    pub fn propagate(&mut self, words: &[&[u8]]) {
+        self.keys.propagate(words);
+    }
+
+    /// Propagates nothing in place of the request.
+    pub fn propagate_nothing(&mut self) {
+        self.keys.propagated = true;
+    }
+}
+
+/// Reading and changing keys.
+pub struct Writer<'a> {
+    pub(crate) reader: Reader<'a>,
+    /// Changes committed by this command.
+    pub(crate) commits: u64,
+    /// The handler said what to propagate; else a changed request goes out as it came.
+    pub(crate) propagated: bool,
+}
+
+impl<'a> std::ops::Deref for Writer<'a> {
+    type Target = Reader<'a>;
+
+    fn deref(&self) -> &Reader<'a> {
+        &self.reader
+    }
+}
+
+impl<'a> std::ops::DerefMut for Writer<'a> {
+    fn deref_mut(&mut self) -> &mut Reader<'a> {
+        &mut self.reader
+    }
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(reader: Reader<'a>) -> Self {
+        Self { reader, commits: 0, propagated: false }
+    }
+
+    /// Propagates these words in place of the request, from the database of these keys.
+    pub fn propagate(&mut self, words: &[&[u8]]) {
+        self.propagated = true;
+        let db = self.reader.db;
+        self.reader.data.propagation.effect(db, words);
+    }
+
+    /// The place of `key`, whatever is there.
+    pub fn key_slot<'c>(&'c mut self, key: &'c [u8]) -> KeySlot<'c, 'a> {
+        let hash = self.reader.data.keyspace.hash(key);
+        self.reader.settle_expiry(key, hash, Access::Write);
+        KeySlot::new(self, key, hash)
+    }
+
+    /// The place of `key`, where a string is or nothing.
+    pub fn string_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<StringSlot<'c, 'a>> {
+        let slot = self.key_slot(key);
+        if let Some(entry) = slot.entry() {
+            StrRef::of(entry)?;
+        }
+        Ok(StringSlot::new(slot))
+    }
+
+    /// Runs `work` on the keys of another database.
+    pub fn in_db<T>(&mut self, db: DbIndex, work: impl FnOnce(&mut Self) -> T) -> T {
+        let here = std::mem::replace(&mut self.reader.db, db);
+        let result = work(self);
+        self.reader.db = here;
+        result
+    }
+
+    /// Empties a database; how many keys went. Watchers of keys that existed are told.
+    pub fn flush_db(&mut self, db: DbIndex) -> u64 {
+        let now = self.reader.now;
+        let data = &mut *self.reader.data;
+        let database = data.keyspace.db(db);
+        let keys = database.len();
+        let mut watch = std::mem::take(&mut data.watch);
+        let session_expired = |entry: &Entry| entry.expiry().is_some_and(|at| at <= now);
+        watch.touch_database(db, |key| {
+            database.get(key, data.keyspace.hash(key)).is_some_and(|entry| !session_expired(entry))
+        });
+        data.watch = watch;
+        data.replica_expiring.retain(|(other, _), _| *other != db);
+        let discarded = data.keyspace.take_db(db);
+        data.notices.push(Notice::Discard(Box::new(discarded)));
+        self.commits += keys;
+        keys
+    }
+
+    /// Counts a change that is not the change of one key: SWAPDB, FLUSHALL of nothing.
+    pub fn commit_whole(&mut self) {
+        self.commits += 1;
+    }
+
+    /// Lets two databases change places.
+    pub fn swap_dbs(&mut self, a: DbIndex, b: DbIndex) {
+        let data = &mut *self.reader.data;
+        let mut watch = std::mem::take(&mut data.watch);
+        for db in [a, b] {
+            let (one, other) = (data.keyspace.db(a), data.keyspace.db(b));
+            watch.touch_database(db, |key| {
+                let hash = data.keyspace.hash(key);
+                one.get(key, hash).is_some() || other.get(key, hash).is_some()
+            });
+        }
+        data.watch = watch;
+        data.keyspace.swap_dbs(a, b);
+        data.notices.push(Notice::Swapped(a, b));
+        self.commits += 1;
+    }
+
+    /// Tells the surroundings something.
+    pub fn notice(&mut self, notice: Notice) {
+        self.reader.data.notices.push(notice);
+    }
+
+    /// Stamps the access clock of an entry that was just written.
+    pub(crate) fn stamp_new(&mut self, key: &[u8], hash: KeyHash) {
+        let data = &mut *self.reader.data;
+        if let Some(entry) = data.keyspace.db(self.reader.db).get(key, hash) {
+            const NEW_COUNTER: u32 = 5;
+            let clock = data.access_clock;
+            entry.touch(if data.settings.lfu { (clock & 0xffff) << 8 | NEW_COUNTER } else { clock });
+        }
+    }
+
+    pub(crate) fn commit(&mut self, key: &[u8], event: Event) {
+        self.commits += 1;
+        let db = self.reader.db;
+        self.reader.data.watch.touch(db, key);
+        self.reader.data.notify(db, event, key);
+    }
+
+    /// Keeps the list of keys that only a writable replica knows to expire.
+    pub(crate) fn note_expiry(&mut self, key: &[u8], expiry: Option<Millis>) {
+        let data = &mut *self.reader.data;
+        if data.settings.role != Role::Replica || self.reader.from == Kind::Primary {
+            return;
+        }
+        let id = (self.reader.db, Box::<[u8]>::from(key));
+        match expiry {
+            Some(at) => data.replica_expiring.insert(id, at),
+            None => data.replica_expiring.remove(&id),
+        };
+    }
+}

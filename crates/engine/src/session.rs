@@ -1,0 +1,291 @@
+//! A session: what the engine keeps of one connection.
+
+use crate::table::CommandId;
+use base::{DbIndex, Now};
+use resp::{OwnedArgs, Parser, Proto};
+
+/// Names a session for as long as the process lives: its place among the sessions, and the number CLIENT ID tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    /// Index into [`Sessions`]; used again after the session has gone.
+    pub slot: u32,
+    /// Never used again. From 1.
+    pub number: u64,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The other end, as CLIENT LIST shows it: `127.0.0.1:5000`, `/path:0`.
+    pub address: String,
+    /// Our end.
+    pub local_address: String,
+    /// The file descriptor, for CLIENT LIST; -1 where there is none.
+    pub fd: i32,
+    /// Whether it came through a Unix socket.
+    pub unix_socket: bool,
+    /// Whether the other end is on this host.
+    pub loopback: bool,
+}
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A client.
+    #[default]
+    Normal,
+    /// A replica that this server feeds.
+    Replica,
+    /// The stream of this server's primary.
+    Primary,
+}
+
+/// Whether replies are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All.
+    #[default]
+    On,
+    /// None.
+    Off,
+    /// Not the next command's.
+    SkipNext,
+    /// Not this command's.
+    Skip,
+}
+
+/// Why a session executes nothing for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// CLIENT PAUSE or a failover holds its next command back.
+    Postponed,
+    /// WAIT: until so many replicas have acknowledged the offset, or the moment (monotonic ms) has come.
+    Wait {
+        /// How many replicas must acknowledge.
+        replicas: i64,
+        /// What they must acknowledge.
+        offset: base::Offset,
+        /// When to answer anyway; `None` for never.
+        deadline_ms: Option<u64>,
+    },
+    /// SHUTDOWN waits for replicas to catch up.
+    Shutdown,
+}
+
+/// Commands queued by MULTI.
+#[derive(Default)]
+pub struct Transaction {
+    /// The queue, in order.
+    pub queue: Vec<(CommandId, OwnedArgs)>,
+    /// A command was refused while queueing: EXEC must fail.
+    pub poisoned: bool,
+    /// All flags of the queued commands together.
+    pub flags: crate::Flags,
+}
+
+/// One connection's state.
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// What it is for.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// The database that its commands see.
+    pub db: DbIndex,
+    /// The protocol its replies are written in.
+    pub proto: Proto,
+    /// Whether it may use commands at all.
+    pub authenticated: bool,
+    /// Whether it is a monitor.
+    pub monitor: bool,
+    /// Whether client eviction passes it over.
+    pub no_evict: bool,
+    /// Whether its commands leave the access clocks alone.
+    pub no_touch: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// MULTI's queue while one is open.
+    pub transaction: Option<Box<Transaction>>,
+    /// Why it executes nothing for now.
+    pub blocked: Option<Blocked>,
+    /// To be closed as soon as its output is sent.
+    pub close_after_reply: bool,
+    /// To be closed now, output or not.
+    pub close_now: bool,
+    /// Requests that have been begun.
+    pub parser: Parser,
+    /// Replies to be sent; from `sent` on they have not been.
+    pub out: Vec<u8>,
+    /// How much of `out` has been sent.
+    pub sent: usize,
+    /// Since when its output has been over the soft limit, monotonic ms.
+    pub over_soft_limit_since_ms: Option<u64>,
+    /// When it began.
+    pub created: Now,
+    /// When it last sent something.
+    pub last_active: Now,
+    /// The command it executed last.
+    pub last_command: Option<CommandId>,
+    /// Bytes read and not yet executed, for CLIENT LIST.
+    pub query_bytes: usize,
+    /// Size of the read buffer, for CLIENT LIST.
+    pub query_capacity: usize,
+    /// The stream offset after the last write of this session: what WAIT waits for.
+    pub write_offset: base::Offset,
+}
+
+impl Session {
+    fn new(id: SessionId, peer: Peer, now: Now, authenticated: bool) -> Self {
+        Self {
+            id,
+            kind: Kind::Normal,
+            peer,
+            name: Vec::new(),
+            db: DbIndex(0),
+            proto: Proto::Resp2,
+            authenticated,
+            monitor: false,
+            no_evict: false,
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            blocked: None,
+            close_after_reply: false,
+            close_now: false,
+            parser: Parser::default(),
+            out: Vec::new(),
+            sent: 0,
+            over_soft_limit_since_ms: None,
+            created: now,
+            last_active: now,
+            last_command: None,
+            query_bytes: 0,
+            query_capacity: 0,
+            write_offset: base::Offset(0),
+        }
+    }
+
+    /// Bytes waiting to be sent.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Whether this session is the primary's stream, whose commands pass every gate.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        self.kind == Kind::Primary
+    }
+}
+
+/// All sessions, by slot.
+#[derive(Default)]
+pub struct Sessions {
+    slots: Vec<Option<Box<Session>>>,
+    free: Vec<u32>,
+    last_number: u64,
+    count: usize,
+}
+
+impl Sessions {
+    /// Adds a session.
+    pub fn open(&mut self, peer: Peer, now: Now, authenticated: bool) -> SessionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.last_number += 1;
+        let id = SessionId { slot, number: self.last_number };
+        self.slots[slot as usize] = Some(Box::new(Session::new(id, peer, now, authenticated)));
+        self.count += 1;
+        id
+    }
+
+    /// Removes a session and hands over what it was.
+    pub fn close(&mut self, id: SessionId) -> Option<Box<Session>> {
+        self.get(id)?;
+        let session = self.slots[id.slot as usize].take();
+        self.free.push(id.slot);
+        self.count -= 1;
+        session
+    }
+
+    /// The session `id`, unless it has gone.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.slots.get(id.slot as usize)?.as_deref().filter(|session| session.id == id)
+    }
+
+    /// The session `id`, unless it has gone.
+    #[inline]
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.slots.get_mut(id.slot as usize)?.as_deref_mut().filter(|session| session.id == id)
+    }
+
+    /// The session with the number that CLIENT ID tells.
+    #[must_use]
+    pub fn by_number(&self, number: u64) -> Option<&Session> {
+        self.iter().find(|session| session.id.number == number)
+    }
+
+    /// All sessions, oldest first.
+    pub fn iter_by_age(&self) -> impl Iterator<Item = &Session> {
+        let mut all: Vec<&Session> = self.iter().collect();
+        all.sort_unstable_by_key(|session| session.id.number);
+        all.into_iter()
+    }
+
+    /// All sessions, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    /// All sessions, in no order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The number given last.
+    #[must_use]
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+}
+
+impl std::ops::Index<SessionId> for Sessions {
+    type Output = Session;
+
+    /// # Panics
+    /// When the session has gone: the caller holds an id that it should have given up.
+    fn index(&self, id: SessionId) -> &Session {
+        match self.get(id) {
+            Some(session) => session,
+            None => panic!("session {} is gone", id.number),
+        }
+    }
+}
+
+impl std::ops::IndexMut<SessionId> for Sessions {
+    fn index_mut(&mut self, id: SessionId) -> &mut Session {
+        match self.get_mut(id) {
+            Some(session) => session,
+            None => panic!("session {} is gone", id.number),
+        }
+    }
+}

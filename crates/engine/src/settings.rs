@@ -1,0 +1,116 @@
+//! What the engine must know of configuration and of the server's state. Whoever owns these facts keeps them current.
+
+/// Which side of replication this server stands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Takes writes and expires keys.
+    #[default]
+    Primary,
+    /// Follows a primary: hides expired keys, and waits for their DEL.
+    Replica,
+}
+
+/// Whether a dataset is being loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loading {
+    /// No.
+    #[default]
+    No,
+    /// Yes, and no older data may answer.
+    Foreground,
+    /// Yes, and data of the same history answers meanwhile.
+    Async,
+}
+
+/// Who may use a protected command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allow {
+    /// Nobody.
+    #[default]
+    Never,
+    /// Anybody.
+    Always,
+    /// Connections from this host.
+    Local,
+}
+
+/// The engine's view of configuration and state.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which side of replication this server stands on.
+    pub role: Role,
+    /// On a replica: whether the stream from the primary flows.
+    pub link_up: bool,
+    /// On a replica: refuse writes of clients.
+    pub replica_read_only: bool,
+    /// On a replica: answer from old data while the link is down.
+    pub serve_stale_data: bool,
+    /// Whether a dataset is being loaded.
+    pub loading: Loading,
+    /// Writes are refused because the last background save failed.
+    pub save_failed: bool,
+    /// Writes are refused because too few replicas are good.
+    pub too_few_replicas: bool,
+    /// The limit of memory in bytes; 0 for none.
+    pub maxmemory: u64,
+    /// Bytes in use as `maxmemory` counts them, as of the last look.
+    pub used_memory: u64,
+    /// The password of the default user.
+    pub password: Option<Box<[u8]>>,
+    /// Who may use DEBUG.
+    pub debug_command: Allow,
+    /// The longest bulk a request may have, in bytes.
+    pub max_bulk_bytes: u64,
+    /// Commands that take so many microseconds go to the slow log; negative for none.
+    pub slowlog_slower_than_us: i64,
+    /// How many commands the slow log keeps.
+    pub slowlog_max_len: usize,
+    /// Events that take so many milliseconds go to the latency monitor; 0 for none.
+    pub latency_threshold_ms: u64,
+    /// Whether each command's latencies are kept in a histogram.
+    pub latency_tracking: bool,
+    /// Whether the access clock counts frequency (LFU) rather than recency.
+    pub lfu: bool,
+    /// The logarithm factor of the LFU counter.
+    pub lfu_log_factor: u32,
+    /// Minutes after which the LFU counter decays by one.
+    pub lfu_decay_minutes: u32,
+    /// Whether FLUSHALL and FLUSHDB free in the background unless told.
+    pub lazy_user_flush: bool,
+    /// Whether DEL frees in the background.
+    pub lazy_user_del: bool,
+    /// Whether the background expiry cycle runs.
+    pub active_expire: bool,
+    /// Whether RESTORE checks its payload deeply.
+    pub sanitize_dump_payload: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            role: Role::Primary,
+            link_up: false,
+            replica_read_only: true,
+            serve_stale_data: true,
+            loading: Loading::No,
+            save_failed: false,
+            too_few_replicas: false,
+            maxmemory: 0,
+            used_memory: 0,
+            password: None,
+            debug_command: Allow::Never,
+            max_bulk_bytes: 512 << 20,
+            slowlog_slower_than_us: 10_000,
+            slowlog_max_len: 128,
+            latency_threshold_ms: 0,
+            latency_tracking: true,
+            lfu: false,
+            lfu_log_factor: 10,
+            lfu_decay_minutes: 1,
+            lazy_user_flush: false,
+            lazy_user_del: false,
+            active_expire: true,
+            sanitize_dump_payload: false,
+        }
+    }
+}
