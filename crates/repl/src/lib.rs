@@ -1,1 +1,4 @@
 //! See ARCHITECTURE.md.
+pub mod ids;
+pub mod psync;
+pub mod stream;
