@@ -1,0 +1,180 @@
+//! Child processes that cannot outlive us, ports, and temporary directories.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, mpsc};
+
+use crate::error::{Context, Result};
+use crate::{Error, bail};
+
+type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// Starts `program` so that the kernel kills it when this process ends, however it ends.
+///
+/// The kernel's promise is bound to the *thread* that forked, so one thread that never ends does all the starting.
+///
+/// # Errors
+/// When the program cannot be started.
+pub fn spawn(program: &Path, configure: impl FnOnce(&mut Command)) -> Result<Child> {
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in inbox {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+
+    let mut command = if find_program("setpriv").is_some() {
+        let mut wrapped = Command::new("setpriv");
+        wrapped.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        wrapped
+    } else {
+        Command::new(program)
+    };
+    configure(&mut command);
+    let (answer, reply) = mpsc::channel();
+    spawner
+        .lock()
+        .map_err(|_| Error::new("the spawning thread is gone"))?
+        .send((command, answer))
+        .map_err(|_| Error::new("the spawning thread is gone"))?;
+    let child = reply.recv().map_err(|_| Error::new("the spawning thread is gone"))?;
+    child.context(|| format!("starting {}", program.display()))
+}
+
+/// The full path of a program found through `PATH`.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Sends a signal by name (`KILL`, `TERM`, `STOP`, `CONT`) to a process that we started.
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()?;
+    if !status.success() {
+        bail!("signal {name} to process {pid} failed");
+    }
+    Ok(())
+}
+
+/// A port of 127.0.0.1 that nobody listens on, below the range from which the kernel picks for outgoing connections.
+///
+/// # Errors
+/// When two thousand ports in a row are taken.
+pub fn free_port() -> Result<u16> {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 18_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..2_000 {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Processes running at the same time start far from each other.
+        let offset = (std::process::id().wrapping_mul(977) + step) % COUNT;
+        let port = u16::try_from(FIRST + offset).map_err(|_| Error::new("port out of range"))?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port on 127.0.0.1")
+}
+
+/// A directory of our own that goes away with the value.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+const PREFIX: &str = "skein-test-";
+
+impl TempDir {
+    /// A new empty directory.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        static SWEPT: OnceLock<()> = OnceLock::new();
+        SWEPT.get_or_init(sweep_leftovers);
+        let name = format!(
+            "{PREFIX}{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).context(|| format!("making {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes directories left by test processes that were killed.
+fn sweep_leftovers() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Processor time that a process has used, user and system, in seconds.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold spaces; the fields after it do not. utime and stime are the 14th and 15th field.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|t| t.parse::<u64>().ok())
+        .sum();
+    Ok(ticks as f64 / 100.0)
+}
+
+/// A field of `/proc/PID/status` in kB (`VmHWM`, `VmRSS`).
+///
+/// # Errors
+/// When the process or the field is gone.
+pub fn status_kb(pid: u32, field: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix(field)?
+                .strip_prefix(':')?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .ok_or_else(|| Error::new(format!("no {field} for process {pid}")))
+}
