@@ -63,9 +63,16 @@ impl Argv {
     pub(crate) fn clear(&mut self) {
         self.ranges.clear();
         self.scratch.clear();
+        if self.ranges.capacity() > KEPT_RANGES || self.scratch.capacity() > KEPT_SCRATCH_BYTES {
+            self.shrink();
+        }
+        self.origin = Origin::Scratch;
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
         self.ranges.shrink_to(KEPT_RANGES);
         self.scratch.shrink_to(KEPT_SCRATCH_BYTES);
-        self.origin = Origin::Scratch;
     }
 }
 

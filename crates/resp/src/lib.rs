@@ -10,6 +10,8 @@
 //! allocates.
 
 pub mod args;
+#[doc(hidden)]
+pub mod fuzz;
 mod inline;
 pub mod parser;
 pub mod reply;
@@ -20,4 +22,4 @@ pub use args::{ArgRange, Args, Argv, OwnedArgs};
 pub use inline::{Unbalanced, split_words};
 pub use parser::{Limits, Parsed, Parser, ProtocolError};
 pub use reply::{Deferred, Proto, Reply, write_command};
-pub use value::{Decoded, Decoder, Value};
+pub use value::{Bounds, Decoded, Decoder, Value};

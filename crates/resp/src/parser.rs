@@ -181,8 +181,6 @@ enum State {
 
 #[derive(Clone, Copy, Debug)]
 struct Arguments {
-    /// How many words were announced.
-    announced: usize,
     /// How many words are still to come, the current one included.
     missing: usize,
     /// Where the current word's header begins, or its bytes when `bulk` is there.
@@ -215,34 +213,35 @@ impl Parser {
     pub fn parse(&mut self, buf: &[u8], limits: &Limits, argv: &mut Argv) -> Parsed {
         argv.clear();
         match self.state {
-            State::FirstLine { scanned } => {
-                let Some(first) = buf.first() else {
-                    return Parsed::Incomplete;
-                };
-                if *first == b'*' {
-                    self.multibulk(buf, scanned, limits, argv)
-                } else {
-                    self.inline(buf, scanned, argv)
-                }
-            }
+            State::FirstLine { scanned } => match buf.first() {
+                Some(b'*') if scanned == 0 => match whole_request(buf, limits, &mut argv.ranges) {
+                    Some(consumed) => {
+                        argv.origin = Origin::Canonical { length: consumed };
+                        Parsed::Command { consumed }
+                    }
+                    None => self.unusual_multibulk(buf, limits, argv),
+                },
+                Some(b'*') => self.multibulk(buf, scanned, limits, argv),
+                Some(_) => self.inline(buf, scanned, argv),
+                None => Parsed::Incomplete,
+            },
             State::Arguments(progress) => match self.arguments(buf, progress, limits, argv) {
                 // The words of earlier calls are not in argv: walk the request again, its lengths already approved.
-                Parsed::Command { .. } => self.walk_again(buf, progress.announced, argv),
+                Parsed::Command { .. } => self.walk_again(buf, argv),
                 other => other,
             },
         }
     }
 
-    /// How many bytes the buffer must hold before the next call can make progress, as far as is known: a hint for the
-    /// size of the next read.
+    /// How many bytes the buffer must hold for the word under way to be whole; 0 while its length is not known. A hint
+    /// for the size of the buffer and of the next read.
     #[must_use]
     pub fn bytes_needed(&self) -> usize {
         match self.state {
-            State::FirstLine { scanned } => scanned + 1,
             State::Arguments(Arguments {
                 at, bulk: Some(length), ..
-            }) => at + length + 2,
-            State::Arguments(Arguments { at, scanned, .. }) => at + scanned + 1,
+            }) => at.saturating_add(length).saturating_add(2),
+            _ => 0,
         }
     }
 
@@ -299,10 +298,8 @@ impl Parser {
             self.state = State::default();
             return Parsed::Empty { consumed: header.next };
         }
-        let announced = announced as usize;
         let start = Arguments {
-            announced,
-            missing: announced,
+            missing: announced as usize,
             at: header.next,
             bulk: None,
             scanned: 0,
@@ -314,7 +311,6 @@ impl Parser {
     /// Takes as many words as `buf` holds, from where `progress` stands; puts their ranges into `argv`.
     fn arguments(&mut self, buf: &[u8], progress: Arguments, limits: &Limits, argv: &mut Argv) -> Parsed {
         let Arguments {
-            announced,
             mut missing,
             mut at,
             mut bulk,
@@ -338,7 +334,6 @@ impl Parser {
                     HeaderRead::Incomplete { scanned } => {
                         let bulk = None;
                         self.state = State::Arguments(Arguments {
-                            announced,
                             missing,
                             at,
                             bulk,
@@ -355,7 +350,6 @@ impl Parser {
             let Some(terminator) = buf.get(end..).and_then(|rest| rest.first_chunk::<2>()) else {
                 let bulk = Some(length);
                 self.state = State::Arguments(Arguments {
-                    announced,
                     missing,
                     at,
                     bulk,
@@ -379,16 +373,73 @@ impl Parser {
         Parsed::Command { consumed: at }
     }
 
-    fn walk_again(&mut self, buf: &[u8], announced: usize, argv: &mut Argv) -> Parsed {
+    fn walk_again(&mut self, buf: &[u8], argv: &mut Argv) -> Parsed {
         argv.clear();
-        argv.ranges.reserve(announced);
         let approved = Limits {
             bulk_bytes: u64::MAX,
             authenticated: true,
             query_buffer_bytes: u64::MAX,
         };
-        self.multibulk(buf, 0, &approved, argv)
+        self.parse(buf, &approved, argv)
     }
+
+    /// A request that is not whole, not canonical or not acceptable: once more, with care.
+    #[cold]
+    fn unusual_multibulk(&mut self, buf: &[u8], limits: &Limits, argv: &mut Argv) -> Parsed {
+        argv.clear();
+        self.multibulk(buf, 0, limits, argv)
+    }
+}
+
+/// The usual case at full speed: the ranges of a request that is all there, canonical and within the limits; `None`
+/// for any other. Returns how many bytes it took.
+#[inline]
+fn whole_request(buf: &[u8], limits: &Limits, ranges: &mut Vec<ArgRange>) -> Option<usize> {
+    let (words, mut at) = short_number(buf, 1)?;
+    if words == 0 || (words as i64 > UNAUTHENTICATED_WORDS_MAX && !limits.authenticated) {
+        return None;
+    }
+    for _ in 0..words {
+        if *buf.get(at)? != b'$' {
+            return None;
+        }
+        let (length, start) = short_number(buf, at + 1)?;
+        if length as u64 > limits.bulk_bytes
+            || (length as i64 > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated)
+        {
+            return None;
+        }
+        let end = start + length;
+        if buf.get(end..)?.first_chunk::<2>()? != b"\r\n" {
+            return None;
+        }
+        ranges.push(ArgRange { start, end });
+        at = end + 2;
+    }
+    Some(at)
+}
+
+/// Reads a canonical number of at most nine digits and its CR LF; returns it and the place after it.
+#[inline]
+fn short_number(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    let line = buf.get(at..)?;
+    match *line {
+        [ones @ b'0'..=b'9', b'\r', b'\n', ..] => return Some((usize::from(ones - b'0'), at + 3)),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            return Some((usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), at + 4));
+        }
+        [b'1'..=b'9', ..] => {}
+        _ => return None,
+    }
+    let mut number = 0;
+    for length in 0..10 {
+        match *line.get(length)? {
+            digit @ b'0'..=b'9' => number = number * 10 + usize::from(digit - b'0'),
+            b'\r' if line.get(length + 1) == Some(&b'\n') => return Some((number, at + length + 2)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Checks the header of a word and gives the word's length.
@@ -425,36 +476,14 @@ enum HeaderRead {
 /// Reads the header that begins at `at`, knowing that `scanned` bytes from there hold no CR.
 #[inline]
 fn read_header(buf: &[u8], at: usize, scanned: usize) -> HeaderRead {
-    match short_header(buf, at) {
-        Some(header) => HeaderRead::Whole(header),
+    match short_number(buf, at + 1) {
+        Some((number, next)) => HeaderRead::Whole(Header {
+            number: Some(number as i64),
+            next,
+            canonical: true,
+        }),
         None => long_header(buf, at, scanned),
     }
-}
-
-/// The usual case at full speed: one to nine digits without a leading zero, then CR LF, all in the buffer.
-#[inline]
-fn short_header(buf: &[u8], at: usize) -> Option<Header> {
-    let line = buf.get(at + 1..)?;
-    let first = line.first()?.wrapping_sub(b'0');
-    if first > 9 {
-        return None;
-    }
-    let mut number = i64::from(first);
-    let mut length = 1;
-    while length < 10 {
-        let digit = line.get(length)?.wrapping_sub(b'0');
-        if digit > 9 || first == 0 {
-            break;
-        }
-        number = number * 10 + i64::from(digit);
-        length += 1;
-    }
-    let terminated = line.get(length..)?.first_chunk::<2>()? == b"\r\n";
-    terminated.then_some(Header {
-        number: Some(number),
-        next: at + 1 + length + 2,
-        canonical: true,
-    })
 }
 
 /// Everything else, by the rules: the line ends at the first CR and whatever byte follows it.
@@ -494,5 +523,177 @@ fn find_line_end(line: &[u8], scanned: usize, end: u8) -> LineEnd {
             scanned: scanned + zero,
         },
         None => LineEnd::Missing { scanned: line.len() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands of `stream`, their words joined by `|`, then how it ended.
+    fn transcript(stream: &[u8], limits: &Limits) -> String {
+        let (mut parser, mut argv, mut lines) = (Parser::new(), Argv::new(), Vec::new());
+        let mut rest = stream;
+        loop {
+            match parser.parse(rest, limits, &mut argv) {
+                Parsed::Command { consumed } => {
+                    let args = argv.args(rest);
+                    let words: Vec<String> = args.iter().map(|word| word.escape_ascii().to_string()).collect();
+                    lines.push(words.join("|") + if args.raw().is_some() { " raw" } else { "" });
+                    rest = &rest[consumed..];
+                }
+                Parsed::Empty { consumed } => {
+                    lines.push("empty".into());
+                    rest = &rest[consumed..];
+                }
+                Parsed::Incomplete => {
+                    lines.extend((!rest.is_empty()).then(|| "incomplete".into()));
+                    return lines.join(", ");
+                }
+                Parsed::Error(error) => {
+                    lines.push(error.to_string());
+                    return lines.join(", ");
+                }
+            }
+        }
+    }
+
+    fn check(stream: &str, expected: &str) {
+        assert_eq!(
+            transcript(stream.as_bytes(), &Limits::default()),
+            expected,
+            "{stream:?}"
+        );
+    }
+
+    #[test]
+    fn requests_of_both_forms_in_one_stream() {
+        check(
+            "*1\r\n$4\r\nPING\r\nPING\r\n*2\r\n$3\r\nGET\r\n$0\r\n\r\n",
+            "PING raw, PING, GET| raw",
+        );
+        check(
+            "\r\n\n*0\r\n*-1\r\n  \r\nPING\n",
+            "empty, empty, empty, empty, empty, PING",
+        );
+        check("*2\r\n$3\r\nGET\r\n$1\r\n", "incomplete");
+        check("GET \"a b\" 'c'\r\nGE", "GET|a b|c, incomplete");
+    }
+
+    #[test]
+    fn a_sloppy_terminator_is_accepted_but_not_called_canonical() {
+        check("*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n", "PING, PING raw");
+        check("*1\rx$4\r\nPING\r\n", "PING");
+    }
+
+    #[test]
+    fn the_errors_of_stock_servers() {
+        check("*x\r\n", "Protocol error: invalid multibulk length");
+        check("*2147483648\r\n", "Protocol error: invalid multibulk length");
+        check("*2147483647\r\n", "incomplete");
+        check("*1\r\nPING\r\n", "Protocol error: expected '$', got 'P'");
+        check("*1\r\n$-1\r\n", "Protocol error: invalid bulk length");
+        check("*1\r\n$536870912\r\n", "incomplete");
+        check("*1\r\n$536870913\r\n", "Protocol error: invalid bulk length");
+        check("GET \"a\r\n", "Protocol error: unbalanced quotes in request");
+        let long = "1".repeat(65 * 1024);
+        check(&long, "Protocol error: too big inline request");
+        check(&format!("*{long}"), "Protocol error: too big mbulk count string");
+        check(&format!("*1\r\n${long}"), "Protocol error: too big bulk count string");
+        assert_eq!(
+            ProtocolError::ExpectedDollar { got: b'\r' }.reply_line(),
+            b"-ERR Protocol error: expected '$', got ' '\r\n"
+        );
+        assert_eq!(
+            ProtocolError::ExpectedDollar { got: 0 }.reply_line(),
+            b"-ERR Protocol error: expected '$', got '\r\n"
+        );
+        assert_eq!(
+            ProtocolError::ExpectedDollar { got: 0xe9 }.reply_line(),
+            b"-ERR Protocol error: expected '$', got '\xe9'\r\n"
+        );
+    }
+
+    #[test]
+    fn strangers_may_send_only_a_little() {
+        let limits = Limits {
+            authenticated: false,
+            ..Limits::default()
+        };
+        assert_eq!(transcript(b"*10\r\n", &limits), "incomplete");
+        assert_eq!(
+            transcript(b"*11\r\n", &limits),
+            "Protocol error: unauthenticated multibulk length"
+        );
+        assert_eq!(transcript(b"*1\r\n$16384\r\n", &limits), "incomplete");
+        assert_eq!(
+            transcript(b"*1\r\n$16385\r\n", &limits),
+            "Protocol error: unauthenticated bulk length"
+        );
+        assert!(limits.query_buffer_exceeded(1 << 20, 1));
+        assert!(!Limits::default().query_buffer_exceeded(1 << 20, 1));
+        assert!(Limits::default().query_buffer_exceeded(1 << 29, (1 << 29) + 1));
+    }
+
+    #[test]
+    fn the_largest_lengths_do_not_overflow() {
+        let limits = Limits {
+            bulk_bytes: u64::MAX,
+            ..Limits::default()
+        };
+        assert_eq!(transcript(b"*1\r\n$9223372036854775807\r\nabc", &limits), "incomplete");
+    }
+
+    /// A 100 MB value arrives in 16 KiB pieces. Looking at all that came at every piece would be 300 GB of memory reads.
+    #[test]
+    fn a_large_partial_bulk_is_not_looked_at_again() {
+        let mut buf = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000000\r\n".to_vec();
+        let header = buf.len();
+        let (mut parser, mut argv, limits) = (Parser::new(), Argv::new(), Limits::default());
+        assert_eq!(parser.parse(&buf, &limits, &mut argv), Parsed::Incomplete);
+        assert_eq!(parser.bytes_needed(), header + 100_000_002);
+        assert!(parser.in_multibulk());
+        while buf.len() < header + 100_000_000 {
+            assert_eq!(parser.parse(&buf, &limits, &mut argv), Parsed::Incomplete);
+            buf.resize((buf.len() + 16_384).min(header + 100_000_000), b'v');
+        }
+        buf.extend_from_slice(b"\r\n");
+        assert_eq!(
+            parser.parse(&buf, &limits, &mut argv),
+            Parsed::Command { consumed: buf.len() }
+        );
+        assert_eq!(argv.args(&buf).get(2).len(), 100_000_000);
+        assert_eq!(argv.args(&buf).raw().map(<[u8]>::len), Some(buf.len()));
+    }
+
+    /// Sixty-four thousand blanks one at a time must not cost two thousand million looks.
+    #[test]
+    fn a_line_that_trickles_in_is_scanned_once() {
+        let (mut parser, mut argv, limits) = (Parser::new(), Argv::new(), Limits::default());
+        let line = vec![b' '; LINE_BYTES_MAX];
+        for length in 0..=line.len() {
+            assert_eq!(parser.parse(&line[..length], &limits, &mut argv), Parsed::Incomplete);
+            let State::FirstLine { scanned } = parser.state else {
+                panic!("no line")
+            };
+            assert_eq!(scanned, length);
+        }
+    }
+
+    #[test]
+    fn one_giant_command_does_not_keep_its_memory() {
+        let mut stream = Vec::new();
+        crate::write_command(&mut stream, vec![b"x"; 100_000]);
+        stream.extend_from_slice(b"PING\r\n");
+        let (mut parser, mut argv, limits) = (Parser::new(), Argv::new(), Limits::default());
+        let Parsed::Command { consumed } = parser.parse(&stream, &limits, &mut argv) else {
+            panic!("not whole")
+        };
+        assert_eq!(argv.args(&stream).len(), 100_000);
+        assert_eq!(
+            parser.parse(&stream[consumed..], &limits, &mut argv),
+            Parsed::Command { consumed: 6 }
+        );
+        assert!(argv.ranges.capacity() <= 20_000);
     }
 }

@@ -409,3 +409,108 @@ fn write_header(out: &mut Vec<u8>, mark: u8, count: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that `write` makes in both protocols.
+    fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
+        for (proto, expected) in [(Proto::Resp2, resp2), (Proto::Resp3, resp3)] {
+            let mut out = b"before".to_vec();
+            write(&mut Reply::new(&mut out, proto));
+            assert_eq!(
+                out[6..].escape_ascii().to_string().replace("\\r\\n", "~"),
+                expected,
+                "{proto:?}"
+            );
+        }
+    }
+
+    fn check_same(write: impl Fn(&mut Reply<'_>), expected: &str) {
+        check(write, expected, expected);
+    }
+
+    #[test]
+    fn what_is_the_same_in_both_protocols() {
+        check_same(|r| r.ok(), "+OK~");
+        check_same(|r| r.simple("PONG"), "+PONG~");
+        check_same(|r| r.error("ERR a\r\nb\n\r\n"), "-ERR a  b~");
+        check_same(|r| r.error("ERR"), "-ERR~");
+        for (number, text) in [
+            (0, ":0~"),
+            (1, ":1~"),
+            (-1, ":-1~"),
+            (i64::MIN, ":-9223372036854775808~"),
+        ] {
+            check_same(|r| r.int(number), text);
+        }
+        check_same(|r| r.bulk(b""), "$0~~");
+        check_same(|r| r.bulk(b"0123456789"), "$10~0123456789~");
+        check_same(|r| r.bulk(&[b'x'; 100]), &format!("$100~{}~", "x".repeat(100)));
+        check_same(|r| r.bulk_int(-12), "$3~-12~");
+        check_same(|r| r.bulk_parts(3, [b"a".as_slice(), b"bc"]), "$3~abc~");
+        check_same(|r| r.array(0), "*0~");
+        check_same(|r| r.array(12345), "*12345~");
+    }
+
+    #[test]
+    fn what_differs() {
+        check(|r| r.null(), "$-1~", "_~");
+        check(|r| r.null_array(), "*-1~", "_~");
+        check(|r| r.map(2), "*4~", "%2~");
+        check(|r| r.set(2), "*2~", "~2~");
+        check(|r| r.push(3), "*3~", ">3~");
+        check(|r| r.boolean(true), ":1~", "#t~");
+        check(|r| r.boolean(false), ":0~", "#f~");
+        check(|r| r.big_number("123"), "$3~123~", "(123~");
+        check(|r| r.verbatim("txt", b"hi"), "$2~hi~", "=6~txt:hi~");
+        check(|r| r.verbatim("m", b""), "$0~~", "=4~m  :~");
+        check(|r| r.double(0.1), "$19~0.10000000000000001~", ",0.10000000000000001~");
+        check(|r| r.double(3.0), "$1~3~", ",3~");
+        check(
+            |r| r.double(-1e300),
+            "$23~-1.0000000000000001e+300~".replace("$23", "$24").as_str(),
+            ",-1.0000000000000001e+300~",
+        );
+        check(|r| r.double(f64::INFINITY), "$3~inf~", ",inf~");
+        check(|r| r.double(f64::NEG_INFINITY), "$4~-inf~", ",-inf~");
+    }
+
+    #[test]
+    fn aggregates_whose_length_is_known_late() {
+        let write = |r: &mut Reply<'_>| {
+            r.int(5);
+            let outer = r.deferred_map();
+            r.bulk(b"key");
+            let inner = r.deferred_set();
+            for number in 0..11 {
+                r.int(number);
+            }
+            r.set_deferred(inner, 11);
+            r.set_deferred(outer, 1);
+            let none = r.deferred_array();
+            r.set_deferred(none, 0);
+        };
+        let numbers = ":0~:1~:2~:3~:4~:5~:6~:7~:8~:9~:10~";
+        check(
+            write,
+            &format!(":5~*2~$3~key~*11~{numbers}*0~"),
+            &format!(":5~%1~$3~key~~11~{numbers}*0~"),
+        );
+    }
+
+    #[test]
+    fn requests() {
+        let mut out = Vec::new();
+        write_command(&mut out, ["SET", "k", ""]);
+        write_command(&mut out, &[b"PING".as_slice()]);
+        assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "another length")]
+    fn a_bulk_of_another_length_than_announced_is_our_bug() {
+        Reply::new(&mut Vec::new(), Proto::Resp2).bulk_parts(3, [b"ab".as_slice()]);
+    }
+}

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::scan::find_either;
 
-/// The longest header line: a status, an error, a number.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line that is a number or a length. Statuses and errors may be as long as strings: MONITOR's are.
+const NUMBER_BYTES_MAX: usize = 4096;
 
 /// One reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -342,7 +342,14 @@ fn read_item(bytes: &[u8], bounds: &Bounds) -> Result<Option<(Item, usize)>, Dec
     if !b"+-:$*%~>,#(=!_|".contains(&mark) {
         return Err(DecodeError::UnknownType(mark));
     }
-    let Some(line) = read_line(rest)? else { return Ok(None) };
+    let line_bytes_max = if matches!(mark, b'+' | b'-') {
+        bounds.bulk_bytes
+    } else {
+        NUMBER_BYTES_MAX
+    };
+    let Some(line) = read_line(rest, line_bytes_max)? else {
+        return Ok(None);
+    };
     let header_bytes = 1 + line.len() + 2;
     let scalar = |value| Ok(Some((Item::Scalar(value), header_bytes)));
     match mark {
@@ -407,17 +414,18 @@ fn read_bulk(mark: u8, line: &[u8], body: &[u8], bounds: &Bounds) -> Result<Opti
 }
 
 /// The line up to CR LF, without it. Either byte alone is part of the line.
-fn read_line(bytes: &[u8]) -> Result<Option<&[u8]>, DecodeError> {
+fn read_line(bytes: &[u8], bytes_max: usize) -> Result<Option<&[u8]>, DecodeError> {
     let mut from = 0;
     while let Some(found) = find_either(&bytes[from..], b'\r', b'\r') {
         let end = from + found;
         match bytes.get(end + 1) {
-            Some(b'\n') => return Ok(Some(&bytes[..end])),
+            Some(b'\n') if end <= bytes_max => return Ok(Some(&bytes[..end])),
+            Some(b'\n') => return Err(DecodeError::TooLarge("line")),
             Some(_) => from = end + 1,
             None => return Ok(None),
         }
     }
-    if bytes.len() > LINE_BYTES_MAX {
+    if bytes.len() > bytes_max {
         Err(DecodeError::TooLarge("line"))
     } else {
         Ok(None)
@@ -436,4 +444,106 @@ fn is_double(line: &[u8]) -> bool {
 fn is_big_number(line: &[u8]) -> bool {
     let digits = line.strip_prefix(b"-").unwrap_or(line);
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(bytes: &[u8]) -> Value {
+        match decode(bytes) {
+            Decoded::Value { value, consumed } if consumed == bytes.len() => value,
+            other => panic!("{}: {other:?}", bytes.escape_ascii()),
+        }
+    }
+
+    fn bulk(text: &str) -> Value {
+        Value::Bulk(text.into())
+    }
+
+    #[test]
+    fn every_type() {
+        assert_eq!(value(b"+OK\r\n"), Value::Simple(b"OK".to_vec()));
+        assert_eq!(value(b"-ERR no\r\n"), Value::Error(b"ERR no".to_vec()));
+        assert_eq!(value(b"!6\r\nERR no\r\n"), Value::Error(b"ERR no".to_vec()));
+        assert_eq!(value(b":-12\r\n"), Value::Int(-12));
+        assert_eq!(value(b"$4\r\na\r\nb\r\n"), bulk("a\r\nb"));
+        assert_eq!(value(b"$-1\r\n"), Value::NullBulk);
+        assert_eq!(value(b"*-1\r\n"), Value::NullArray);
+        assert_eq!(value(b"_\r\n"), Value::Null);
+        assert_eq!(
+            value(b"*2\r\n$1\r\na\r\n*0\r\n"),
+            Value::Array(vec![bulk("a"), Value::Array(vec![])])
+        );
+        assert_eq!(
+            value(b"%1\r\n$1\r\na\r\n:1\r\n"),
+            Value::Map(vec![(bulk("a"), Value::Int(1))])
+        );
+        assert_eq!(value(b"~1\r\n#t\r\n"), Value::Set(vec![Value::Boolean(true)]));
+        assert_eq!(value(b">1\r\n#f\r\n"), Value::Push(vec![Value::Boolean(false)]));
+        assert_eq!(value(b",-inf\r\n").as_f64(), Some(f64::NEG_INFINITY));
+        assert_eq!(
+            value(b"(-12345678901234567890\r\n"),
+            Value::BigNumber(b"-12345678901234567890".to_vec())
+        );
+        assert_eq!(
+            value(b"=7\r\ntxt:abc\r\n"),
+            Value::Verbatim {
+                format: *b"txt",
+                text: b"abc".to_vec()
+            }
+        );
+        let attributes = vec![(bulk("ttl"), Value::Int(9))];
+        let attributed = Value::Attributed {
+            attributes,
+            value: Box::new(Value::Array(vec![Value::Int(1)])),
+        };
+        assert_eq!(value(b"|1\r\n$3\r\nttl\r\n:9\r\n*1\r\n:1\r\n"), attributed);
+    }
+
+    #[test]
+    fn what_is_no_reply() {
+        for bytes in [
+            b"x\r\n".as_slice(),
+            b":1x\r\n",
+            b"$-2\r\n",
+            b"$2\r\nabc\r\n",
+            b"*-2\r\n",
+            b"%-1\r\n",
+            b"#x\r\n",
+            b"_x\r\n",
+            b",x\r\n",
+            b"(1.5\r\n",
+            b"=3\r\nabc\r\n",
+            b"*99999999999\r\n",
+            b"$99999999999\r\n",
+        ] {
+            assert!(matches!(decode(bytes), Decoded::Error(_)), "{}", bytes.escape_ascii());
+        }
+        assert!(matches!(
+            decode(&b"*1\r\n".repeat(100)),
+            Decoded::Error(DecodeError::TooLarge("nesting"))
+        ));
+    }
+
+    /// A reply of a million elements that comes byte by byte is decoded once, not a million times.
+    #[test]
+    fn an_aggregate_in_pieces_is_decoded_once() {
+        let mut bytes = b"*200000\r\n".to_vec();
+        for number in 0..200_000 {
+            bytes.extend_from_slice(format!(":{number}\r\n").as_bytes());
+        }
+        let mut decoder = Decoder::default();
+        for piece in bytes[..bytes.len() - 1].chunks(7) {
+            decoder.push(piece);
+            assert_eq!(decoder.next(), Ok(None));
+        }
+        assert!(!decoder.is_idle());
+        decoder.push(b"\n+rest");
+        let Ok(Some(Value::Array(elements))) = decoder.next() else {
+            panic!("no array")
+        };
+        assert_eq!(elements.last(), Some(&Value::Int(199_999)));
+        assert_eq!(decoder.rest(), b"+rest");
+    }
 }
