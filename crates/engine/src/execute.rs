@@ -354,6 +354,12 @@ impl Engine {
         self.scratch = out;
     }
 
+    /// Reads the monotonic clock, in microseconds.
+    #[must_use]
+    pub fn read_clock(&self) -> u64 {
+        (self.clock)()
+    }
+
     /// Moves the clocks on by what has gone by since they were last set; returns it, in microseconds.
     fn advance_clock(&mut self) -> u64 {
         let usec = (self.clock)().saturating_sub(self.now.mono_us);

@@ -1,1 +1,29 @@
-//! See ARCHITECTURE.md.
+//! The whole server without its outside: engine, replication, persistence and configuration wired together.
+//!
+//! ```text
+//!              events in                                     effects out
+//!   open/input/closed (clients) ─┐                        ┌─► bytes in each session's output
+//!   link_* (the primary)        ─┤        ┌────────┐      ├─► Effect::{Connect, Load, Transfer, Save, Close, Log …}
+//!   done (background jobs)      ─┼──────► │  Node  │ ─────┤
+//!   tick (time)                 ─┘        └────────┘      └─► slices of the replication stream
+//! ```
+//!
+//! `server` runs one of these on sockets and threads; `sim` runs many on a virtual network. Neither the clock, nor a
+//! socket, nor a file, nor entropy is touched here: [`Outside`] and [`Effect`] stand for them.
+
+pub mod effect;
+pub mod host;
+pub mod jobs;
+pub mod node;
+pub mod outside;
+pub mod persistence;
+pub mod replication;
+pub mod settings;
+
+mod commands;
+
+pub use effect::{Done, Effect};
+pub use host::ServerState;
+pub use jobs::{LoadJob, PayloadForm, SaveJob, TransferJob};
+pub use node::{Node, Opened};
+pub use outside::{Disk, DiskFile, Outside, Resources};

@@ -1,0 +1,392 @@
+//! The node: sessions' input to the engine, time to its timers, jobs' ends to whoever waits for them.
+
+use crate::effect::{Done, Effect};
+use crate::host::ServerState;
+use crate::outside::Outside;
+use crate::persistence::{self, Persistence};
+use crate::replication::Replication;
+use base::{Now, Rng};
+use config::Config;
+use engine::host::{Level, Notice};
+use engine::session::{Blocked, Kind, Peer};
+use engine::{Engine, Flow, SessionId};
+use resp::{Argv, Limits, Parsed, Reply};
+
+/// A whole server but its outside.
+pub struct Node {
+    /// The single writer.
+    pub engine: Engine,
+    /// Everything around it.
+    pub state: ServerState,
+    argv: Argv,
+    last_tick: Now,
+}
+
+/// What became of a new connection.
+pub enum Opened {
+    /// It has a session.
+    Session(SessionId),
+    /// It is refused: send this and close.
+    Refused(Vec<u8>),
+}
+
+/// Rates and peaks that the timer keeps for INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    /// Commands per second.
+    pub operations: Rate,
+    /// Bytes per second read from clients.
+    pub input: Rate,
+    /// Bytes per second written to clients.
+    pub output: Rate,
+    /// Bytes per second read from the primary.
+    pub repl_input: Rate,
+    /// Bytes per second written to replicas.
+    pub repl_output: Rate,
+    /// The most bytes the allocator ever had handed out.
+    pub peak_memory: u64,
+    /// What the allocator had handed out when the server was ready and empty.
+    pub startup_memory: u64,
+    /// The largest read buffer seen lately.
+    pub recent_max_input_buffer: usize,
+    /// The largest output seen lately.
+    pub recent_max_output_buffer: usize,
+}
+
+/// The rate of a counter, as the mean of samples of 100 ms.
+#[derive(Clone, Debug, Default)]
+pub struct Rate {
+    samples: [u64; Self::SAMPLES],
+    next: usize,
+    last_count: u64,
+    last_ms: u64,
+}
+
+impl Rate {
+    const SAMPLES: usize = 16;
+
+    fn sample(&mut self, count: u64, mono_ms: u64) {
+        let elapsed = mono_ms.saturating_sub(self.last_ms).max(1);
+        // A counter that CONFIG RESETSTAT has cleared begins anew.
+        let grown = count.saturating_sub(self.last_count);
+        self.samples[self.next] = grown * 1000 / elapsed;
+        self.next = (self.next + 1) % Self::SAMPLES;
+        self.last_count = count;
+        self.last_ms = mono_ms;
+    }
+
+    /// Per second, now.
+    #[must_use]
+    pub fn per_second(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / Self::SAMPLES as u64
+    }
+}
+
+/// How many keys one round of the background expiry deletes at most before it looks at the clock.
+const EXPIRE_BATCH: usize = 64;
+
+impl Node {
+    /// A node with an empty dataset. `clock` reads the monotonic clock in microseconds; `seed` feeds all randomness.
+    ///
+    /// # Errors
+    /// When `rename-command` names a command that does not exist, or a name that is taken.
+    pub fn new(
+        config: Config,
+        outside: Box<dyn Outside>,
+        now: Now,
+        seed: u64,
+        clock: fn() -> u64,
+    ) -> Result<Self, String> {
+        let specs = engine::commands::ALL.iter().chain(crate::commands::ALL);
+        let mut engine = Engine::new(config.databases, seed, clock, specs);
+        engine.begin_turn(now);
+        for (old, new) in crate::settings::renamed_commands(&config) {
+            engine.table.rename(&old, &new).map_err(|what| format!("{what}: '{old}'"))?;
+        }
+        let mut rng = Rng::new(seed ^ 0x0de);
+        let run_id = base::ReplId::random(&mut rng).as_str().to_owned();
+        let replication = Replication::new(&config, now, &mut rng);
+        let state = ServerState {
+            replication,
+            persistence: Persistence::new(now),
+            outside,
+            effects: Vec::new(),
+            rng,
+            run_id,
+            started: now,
+            config_file: None,
+            meters: Meters::default(),
+            cron_paused: false,
+            config,
+        };
+        let mut node = Self { engine, state, argv: Argv::default(), last_tick: now };
+        crate::settings::apply(&mut node.state, &mut node.engine);
+        Ok(node)
+    }
+
+    /// Sets the clocks. Call it at the beginning of every turn of the loop, before any event of the turn.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.engine.begin_turn(now);
+    }
+
+    /// A connection has come in.
+    pub fn open(&mut self, peer: Peer) -> Opened {
+        if self.engine.sessions.len() >= self.state.config.maxclients as usize {
+            self.engine.data.stats.rejected_connections += 1;
+            return Opened::Refused(b"-ERR max number of clients reached\r\n".to_vec());
+        }
+        let open_to_all = self.state.config.protected_mode && self.engine.data.settings.password.is_none();
+        if open_to_all && !peer.loopback && !peer.unix_socket {
+            self.engine.data.stats.rejected_connections += 1;
+            return Opened::Refused(PROTECTED.as_bytes().to_vec());
+        }
+        Opened::Session(self.engine.open(peer))
+    }
+
+    /// Bytes of a session are here to be executed: all that it has sent and the node has not consumed. Returns how many
+    /// are consumed now. Fewer than all when a request is incomplete, or the session is blocked or to be closed.
+    pub fn input(&mut self, id: SessionId, buffer: &[u8]) -> usize {
+        let Some(session) = self.engine.sessions.get_mut(id) else { return buffer.len() };
+        self.engine.data.stats.reads_processed += 1;
+        let mut parser = std::mem::take(&mut session.parser);
+        let mut argv = std::mem::take(&mut self.argv);
+        persistence::refresh_memory(&self.state, &mut self.engine);
+        let mut consumed = 0;
+        while self.may_execute(id) && consumed < buffer.len() {
+            let rest = &buffer[consumed..];
+            match parser.parse(rest, &self.limits(id), &mut argv) {
+                Parsed::Command { consumed: bytes } => {
+                    let flow = self.engine.execute(&mut self.state, id, argv.args(rest));
+                    if flow == Flow::Postponed {
+                        break;
+                    }
+                    consumed += bytes;
+                }
+                Parsed::Empty { consumed: bytes } => consumed += bytes,
+                Parsed::Incomplete => break,
+                Parsed::Error(error) => {
+                    self.protocol_error(id, error, rest);
+                    consumed = buffer.len();
+                }
+            }
+        }
+        self.argv = argv;
+        if let Some(session) = self.engine.sessions.get_mut(id) {
+            session.parser = parser;
+            session.query_bytes = buffer.len() - consumed;
+        }
+        self.after_execution();
+        consumed
+    }
+
+    fn may_execute(&self, id: SessionId) -> bool {
+        self.engine.sessions.get(id).is_some_and(|session| {
+            session.blocked.is_none() && !session.close_after_reply && !session.close_now
+        })
+    }
+
+    fn limits(&self, id: SessionId) -> Limits {
+        let settings = &self.engine.data.settings;
+        Limits {
+            bulk_bytes: settings.max_bulk_bytes,
+            authenticated: self.engine.sessions[id].authenticated,
+            query_buffer_bytes: self.state.config.client_query_buffer_limit,
+        }
+    }
+
+    fn protocol_error(&mut self, id: SessionId, error: resp::ProtocolError, request: &[u8]) {
+        let session = &mut self.engine.sessions[id];
+        session.close_after_reply = true;
+        session.out.extend_from_slice(&error.reply_line());
+        let sample = request[..request.len().min(40)].escape_ascii();
+        let line = format!("Protocol error ({}) from client {}: {sample}", error.log_reason(), session.peer.address);
+        self.engine.data.stats.count_error("ERR");
+        self.state.log(Level::Verbose, line);
+    }
+
+    /// Hands on what executions left behind: effects to the stream, notices to the outside.
+    pub(crate) fn after_execution(&mut self) {
+        crate::replication::collect(&mut self.state, &mut self.engine);
+        if self.engine.data.notices.is_empty() {
+            return;
+        }
+        for notice in std::mem::take(&mut self.engine.data.notices) {
+            match notice {
+                Notice::Discard(value) => self.state.effects.push(Effect::Discard(value)),
+                Notice::Resume(id) => self.state.effects.push(Effect::Resume(id)),
+                Notice::Close(id) => {
+                    self.closed(id);
+                    self.state.effects.push(Effect::Close(id));
+                }
+                Notice::FlushedAll => persistence::on_flushed_all(&mut self.state, &mut self.engine),
+                Notice::Swapped(..) => {}
+                Notice::Log(level, line) => self.state.log(level, line),
+            }
+        }
+    }
+
+    /// A session's connection is gone, or is given up.
+    pub fn closed(&mut self, id: SessionId) {
+        if self.engine.sessions.get(id).is_none() {
+            return;
+        }
+        crate::replication::session_closed(self, id);
+        self.engine.close(id);
+    }
+
+    /// So many bytes of a session's output were sent.
+    pub fn sent(&mut self, id: SessionId, bytes: usize) {
+        self.engine.data.stats.net_output_bytes += bytes as u64;
+        let Some(session) = self.engine.sessions.get_mut(id) else { return };
+        session.sent += bytes;
+        if session.sent == session.out.len() {
+            session.out.clear();
+            session.sent = 0;
+            const KEPT_BYTES: usize = 64 << 10;
+            session.out.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// A background job has ended.
+    pub fn done(&mut self, done: Done) {
+        match done {
+            Done::Saved { id, result } => persistence::saved(&mut self.state, &mut self.engine, id, result),
+            Done::Transferred { replica, result } => crate::replication::transferred(self, replica, result),
+            Done::Loaded { id, result } => crate::replication::loaded(self, id, result),
+        }
+        self.after_execution();
+    }
+
+    /// Lets time pass: call it about every [`Self::tick_interval_ms`].
+    pub fn tick(&mut self) {
+        let now = self.engine.now;
+        self.end_pauses(now);
+        if !self.state.cron_paused {
+            self.expire_cycle();
+            self.measure(now);
+            self.close_idle_sessions(now);
+        }
+        self.enforce_output_limits(now);
+        persistence::tick(&mut self.state, &mut self.engine);
+        crate::replication::tick(self);
+        self.last_tick = now;
+        self.after_execution();
+    }
+
+    /// How long to wait between ticks, in milliseconds.
+    #[must_use]
+    pub fn tick_interval_ms(&self) -> u64 {
+        const MOST_MS: u64 = 100;
+        (1000 / u64::from(self.state.config.hz.clamp(1, 500) as u32)).clamp(2, MOST_MS)
+    }
+
+    fn end_pauses(&mut self, now: Now) {
+        if self.engine.pauses.end_due(now.mono_ms()) {
+            resume_postponed(&mut self.engine);
+        }
+    }
+
+    /// Deletes expired keys for a bounded time, most overdue segments first.
+    fn expire_cycle(&mut self) {
+        const BUDGET_US: u64 = 2_500;
+        let started = self.engine.read_clock();
+        loop {
+            let expired = self.engine.expire_some(EXPIRE_BATCH);
+            let spent = self.engine.read_clock().saturating_sub(started);
+            self.engine.data.stats.expire_cycle_us += if expired > 0 { spent } else { 0 };
+            if expired < EXPIRE_BATCH {
+                break;
+            }
+            if spent > BUDGET_US {
+                self.engine.data.stats.expire_time_cap_reached += 1;
+                break;
+            }
+        }
+    }
+
+    fn measure(&mut self, now: Now) {
+        let stats = &self.engine.data.stats;
+        let meters = &mut self.state.meters;
+        if now.mono_ms().saturating_sub(meters.operations.last_ms) < 100 {
+            return;
+        }
+        meters.operations.sample(stats.commands, now.mono_ms());
+        meters.input.sample(stats.net_input_bytes, now.mono_ms());
+        meters.output.sample(stats.net_output_bytes, now.mono_ms());
+        meters.repl_input.sample(stats.net_repl_input_bytes, now.mono_ms());
+        meters.repl_output.sample(stats.net_repl_output_bytes, now.mono_ms());
+        meters.peak_memory = meters.peak_memory.max(self.state.outside.allocated_bytes());
+        let (mut input, mut output) = (0, 0);
+        for session in self.engine.sessions.iter() {
+            input = input.max(session.query_capacity);
+            output = output.max(session.out.capacity());
+        }
+        meters.recent_max_input_buffer = input;
+        meters.recent_max_output_buffer = output;
+    }
+
+    fn close_idle_sessions(&mut self, now: Now) {
+        let timeout_ms = self.state.config.timeout as u64 * 1000;
+        if timeout_ms == 0 {
+            return;
+        }
+        let idle = |session: &engine::Session| {
+            session.kind == Kind::Normal
+                && !session.monitor
+                && session.blocked.is_none()
+                && now.mono_ms().saturating_sub(session.last_active.mono_ms()) > timeout_ms
+        };
+        let due: Vec<SessionId> = self.engine.sessions.iter().filter(|s| idle(s)).map(|s| s.id).collect();
+        for id in due {
+            self.state.log(Level::Verbose, "Closing idle client");
+            self.engine.data.notices.push(Notice::Close(id));
+        }
+    }
+
+    /// Closes clients that leave too much unread. Replicas have limits of their own, kept by replication.
+    fn enforce_output_limits(&mut self, now: Now) {
+        let limits = crate::settings::client_output_limit(&self.state.config);
+        let mut over = Vec::new();
+        for session in self.engine.sessions.iter_mut().filter(|session| session.kind == Kind::Normal) {
+            if limits.exceeded(session, now) {
+                over.push(session.id);
+            }
+        }
+        for id in over {
+            let address = self.engine.sessions[id].peer.address.clone();
+            self.state.log(
+                Level::Warning,
+                format!("Client {address} scheduled to be closed ASAP for overcoming of output buffer limits."),
+            );
+            self.engine.data.notices.push(Notice::Close(id));
+        }
+    }
+
+    /// Takes what is to be done outside.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.state.effects)
+    }
+}
+
+/// Lets sessions that were held back by a pause go on, unless another pause is in force.
+pub(crate) fn resume_postponed(engine: &mut Engine) {
+    let Engine { sessions, data, .. } = engine;
+    for session in sessions.iter_mut().filter(|session| session.blocked == Some(Blocked::Postponed)) {
+        session.blocked = None;
+        data.notices.push(Notice::Resume(session.id));
+    }
+}
+
+/// Writes the reply that a blocked session waits for, and lets it go on.
+pub(crate) fn unblock(engine: &mut Engine, id: SessionId, reply: impl FnOnce(&mut Reply<'_>)) {
+    let Some(session) = engine.sessions.get_mut(id) else { return };
+    session.blocked = None;
+    reply(&mut Reply::new(&mut session.out, session.proto));
+    engine.data.notices.push(Notice::Resume(id));
+}
+
+const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+    set for the default user. In this mode connections are only accepted from the loopback interface. To connect from \
+    other hosts, do one of these: 1) set a password for the default user with requirepass; 2) set protected-mode no, in \
+    the configuration file or from the loopback interface with CONFIG SET, and make sure that nobody else can reach \
+    this port; 3) start the server with --protected-mode no, only to try it.\r\n";

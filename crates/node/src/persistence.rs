@@ -1,0 +1,280 @@
+//! Saves: SAVE, BGSAVE, save points, SHUTDOWN's save, and what INFO persistence tells of them.
+//!
+//! ```text
+//!   save point reached ─┐
+//!   BGSAVE ─────────────┼─► freeze ─► Effect::Save ─► Done::Saved ─┬─ ok: dirty falls by what was dirty at the freeze
+//!   (later if one runs) ┘                │                          └─ failed: writes refused, if asked; tried again
+//!                                        └─ FLUSHALL, a swapped-in keyspace, SHUTDOWN: cancelled, file untouched
+//! ```
+
+use crate::effect::Effect;
+use crate::host::ServerState;
+use crate::jobs::{Cancel, Progress, SaveJob, WriteOptions};
+use base::Now;
+use engine::host::Level;
+use engine::Engine;
+use std::sync::Arc;
+
+/// After a failed save, the next is not tried before so many seconds.
+const RETRY_SECONDS: i64 = 5;
+
+/// The state of the dataset on disk.
+pub struct Persistence {
+    running: Option<Running>,
+    /// A save is to begin as soon as the running one ends (BGSAVE SCHEDULE).
+    scheduled: bool,
+    next_id: u64,
+    /// When the dataset was last saved, seconds since the epoch.
+    pub last_save_seconds: i64,
+    /// When a background save was last tried, seconds since the epoch.
+    last_try_seconds: i64,
+    /// Whether the last background save was whole.
+    pub last_ok: bool,
+    /// How long the last background save took, in seconds; -1 for none yet.
+    pub last_duration_seconds: i64,
+    /// Saves that ended well.
+    pub saves: u64,
+    /// Keys loaded by the last load.
+    pub last_load_keys: u64,
+    /// Keys passed over by the last load because their time had passed.
+    pub last_load_expired: u64,
+    /// How long the last freeze took, in microseconds.
+    pub last_freeze_us: u64,
+    /// How many freezes there were.
+    pub freezes: u64,
+}
+
+struct Running {
+    id: u64,
+    cancel: Cancel,
+    progress: Arc<Progress>,
+    dirty_at_freeze: u64,
+    keys: u64,
+    began: Now,
+    cancelled: bool,
+}
+
+impl Persistence {
+    /// Nothing saved yet; the dataset counts as saved at the start.
+    #[must_use]
+    pub fn new(now: Now) -> Self {
+        Self {
+            running: None,
+            scheduled: false,
+            next_id: 1,
+            last_save_seconds: now.unix_ms().seconds(),
+            last_try_seconds: 0,
+            last_ok: true,
+            last_duration_seconds: -1,
+            saves: 0,
+            last_load_keys: 0,
+            last_load_expired: 0,
+            last_freeze_us: 0,
+            freezes: 0,
+        }
+    }
+
+    /// Whether a background save runs.
+    #[must_use]
+    pub fn is_saving(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.cancelled)
+    }
+
+    /// How long the running save has been running, in seconds; -1 for none.
+    #[must_use]
+    pub fn running_seconds(&self, now: Now) -> i64 {
+        self.running.as_ref().map_or(-1, |running| now.unix_ms().seconds() - running.began.unix_ms().seconds())
+    }
+
+    /// Keys done and keys in all of the running save.
+    #[must_use]
+    pub fn running_keys(&self) -> (u64, u64) {
+        self.running.as_ref().map_or((0, 0), |running| {
+            (running.progress.keys.load(std::sync::atomic::Ordering::Relaxed), running.keys)
+        })
+    }
+
+    /// Forbids the running save to become the file: its data is no longer the dataset.
+    pub fn cancel(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.cancelled = true;
+            running.cancel.cancel();
+        }
+        self.scheduled = false;
+    }
+}
+
+/// What BGSAVE answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It runs now.
+    Started,
+    /// One runs already.
+    AlreadyRunning,
+    /// It begins when the running one ends.
+    Scheduled,
+}
+
+/// Begins a background save; with `schedule`, later if one runs.
+pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Begun {
+    if state.persistence.running.is_some() {
+        if !schedule && state.persistence.is_saving() {
+            return Begun::AlreadyRunning;
+        }
+        state.persistence.scheduled = true;
+        return Begun::Scheduled;
+    }
+    let job = job(state, engine);
+    state.persistence.last_try_seconds = engine.now.unix_ms().seconds();
+    state.persistence.running = Some(Running {
+        id: job.id,
+        cancel: job.cancel.clone(),
+        progress: job.progress.clone(),
+        dirty_at_freeze: engine.data.dirty,
+        keys: engine.data.keyspace.key_count(),
+        began: engine.now,
+        cancelled: false,
+    });
+    state.log(Level::Notice, format!("Background saving started by pid {}", state.outside.resources().pid));
+    state.effects.push(Effect::Save(job));
+    Begun::Started
+}
+
+/// A save of the dataset as it is now.
+fn job(state: &mut ServerState, engine: &mut Engine) -> SaveJob {
+    let id = state.persistence.next_id;
+    state.persistence.next_id += 1;
+    SaveJob {
+        id,
+        frozen: freeze(state, engine),
+        file: state.config.dbfilename.to_str().into_owned(),
+        options: write_options(state, engine),
+        cancel: Cancel::default(),
+        progress: Arc::default(),
+    }
+}
+
+/// Freezes the dataset, and notes how long that took.
+pub fn freeze(state: &mut ServerState, engine: &mut Engine) -> keyspace::Frozen {
+    let before = engine.read_clock();
+    let frozen = engine.data.keyspace.freeze();
+    state.persistence.last_freeze_us = engine.read_clock().saturating_sub(before);
+    state.persistence.freezes += 1;
+    frozen
+}
+
+/// How a snapshot taken now is to be written.
+pub fn write_options(state: &ServerState, engine: &Engine) -> WriteOptions {
+    WriteOptions {
+        compression: state.config.rdbcompression,
+        checksum: state.config.rdbchecksum,
+        key_delay_us: i64::from(state.config.rdb_key_save_delay),
+        position: crate::replication::position(state, engine),
+        unix_seconds: engine.now.unix_ms().seconds(),
+        used_memory: state.outside.allocated_bytes(),
+    }
+}
+
+/// Saves now, while everything waits.
+///
+/// # Errors
+/// What went wrong, for the log.
+pub fn save_now(state: &mut ServerState, engine: &mut Engine) -> Result<u64, String> {
+    let job = job(state, engine);
+    let outside = &mut state.outside;
+    let disk = outside.disk();
+    let result = crate::jobs::run_save(&*disk, job, &mut |microseconds| outside.sleep(microseconds));
+    match &result {
+        Ok(_) => {
+            state.persistence.last_save_seconds = engine.now.unix_ms().seconds();
+            state.persistence.last_ok = true;
+            state.persistence.saves += 1;
+            engine.data.dirty = 0;
+            engine.data.settings.save_failed = false;
+            state.log(Level::Notice, "DB saved on disk");
+        }
+        Err(what) => {
+            let line = format!("Error trying to save the DB: {what}");
+            state.log(Level::Warning, line);
+        }
+    }
+    result
+}
+
+/// A background save has ended.
+pub fn saved(state: &mut ServerState, engine: &mut Engine, id: u64, result: Result<u64, String>) {
+    let Some(running) = state.persistence.running.take_if(|running| running.id == id) else { return };
+    let seconds = engine.now.unix_ms().seconds();
+    if running.cancelled {
+        state.log(Level::Notice, "Background saving cancelled");
+    } else {
+        state.persistence.last_duration_seconds = seconds - running.began.unix_ms().seconds();
+        state.persistence.last_ok = result.is_ok();
+        match result {
+            Ok(_) => {
+                state.persistence.last_save_seconds = seconds;
+                state.persistence.saves += 1;
+                engine.data.dirty = engine.data.dirty.saturating_sub(running.dirty_at_freeze);
+                state.log(Level::Notice, "Background saving terminated with success");
+            }
+            Err(what) => state.log(Level::Warning, format!("Background saving error: {what}")),
+        }
+    }
+    refresh_gate(state, engine);
+    if std::mem::take(&mut state.persistence.scheduled) {
+        begin(state, engine, false);
+    }
+}
+
+/// Whether a failed save holds writes back.
+fn refresh_gate(state: &ServerState, engine: &mut Engine) {
+    let config = &state.config;
+    let watched = config.stop_writes_on_bgsave_error && !config.save.is_empty();
+    engine.data.settings.save_failed = watched && !state.persistence.last_ok;
+}
+
+/// Lets save points begin a save.
+pub fn tick(state: &mut ServerState, engine: &mut Engine) {
+    refresh_gate(state, engine);
+    if state.persistence.running.is_some() || state.cron_paused {
+        return;
+    }
+    let seconds = engine.now.unix_ms().seconds();
+    let persistence = &state.persistence;
+    if !persistence.last_ok && seconds - persistence.last_try_seconds <= RETRY_SECONDS {
+        return;
+    }
+    let since = seconds - persistence.last_save_seconds;
+    let dirty = engine.data.dirty;
+    let reached = crate::settings::save_points(&state.config)
+        .find(|point| dirty >= point.changes && since > point.seconds);
+    if let Some(point) = reached {
+        state.log(Level::Notice, format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
+        begin(state, engine, false);
+    }
+}
+
+/// Everything was flushed: a running save holds data that is gone. Stock then saves the empty dataset at once, where
+/// saving is configured, so that a restart does not bring the old one back.
+pub fn on_flushed_all(state: &mut ServerState, engine: &mut Engine) {
+    state.persistence.cancel();
+    if crate::settings::save_points(&state.config).next().is_some() {
+        let dirty = engine.data.dirty;
+        // What goes wrong is in the log; the next save point tries again.
+        let _ = save_now(state, engine);
+        engine.data.dirty = dirty;
+    }
+}
+
+/// Keeps the figure that `maxmemory` is compared with.
+pub fn refresh_memory(state: &ServerState, engine: &mut Engine) {
+    if engine.data.settings.maxmemory > 0 {
+        engine.data.settings.used_memory = state.outside.allocated_bytes().saturating_sub(uncounted_memory(state, engine));
+    }
+}
+
+/// Bytes that `maxmemory` does not count: the replication stream and what only snapshots still hold.
+#[must_use]
+pub fn uncounted_memory(state: &ServerState, engine: &Engine) -> u64 {
+    crate::replication::stream_memory_bytes(state) + engine.data.keyspace.frozen_bytes()
+}
