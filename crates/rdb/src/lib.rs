@@ -1,1 +1,60 @@
-//! See ARCHITECTURE.md.
+//! RDB: the keyspace as bytes, in files, in full syncs, and value by value in DUMP payloads.
+//!
+//! A codec over [`std::io::Read`] and [`std::io::Write`]: it streams, never seeks, opens nothing and reads no clock.
+//! Versions 1 to 12 of Redis and 80 of Valkey are read, version 10 is written. What is read is taken to be hostile: no
+//! input makes it panic, or take memory that the input has not filled.
+//!
+//! ```text
+//! keyspace::Frozen ── save ──▶ Write          Read ── Reader (records) ──▶ load ──▶ keyspace::Keyspace
+//!                                             transfer: where the data     check ─▶ a report
+//!                                             on a link ends
+//! ```
+//!
+//! A further type of value needs: its way from the reader into the keyspace in `loader`, its number and form in
+//! `writer`, and the same two in `payload`. Passing over it is there already, in `reader`.
+//!
+//! Format: as stock servers write it; there is no other authority. Numbers are in `format`.
+
+mod check;
+mod crc64;
+mod error;
+mod facts;
+mod format;
+mod input;
+mod loader;
+mod lzf;
+mod output;
+mod payload;
+mod reader;
+pub mod transfer;
+mod writer;
+
+pub use check::{CheckEvent, CheckReport, check};
+pub use crc64::crc64;
+pub use error::{LoadError, SaveError};
+pub use facts::{AccessClock, Position, Unwatched, Watch};
+pub use format::{Family, Format, ModuleId, REDIS_VERSION_MAX, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
+pub use input::StringRef;
+pub use loader::{Aux, Duplicates, Expired, LoadOptions, Summary, load, load_from};
+pub use lzf::{Compressor, LzfError, decompress};
+pub use output::Compression;
+pub use payload::{Payload, PayloadError, write_payload};
+pub use reader::{Checksum, KeyHead, Reader, Record, StringValue, Verify};
+pub use writer::{SaveOptions, Saved, save};
+
+/// Feeds arbitrary bytes to every decoder of this crate: for fuzzing. Must not panic, whatever they are.
+pub fn fuzz_load(bytes: &[u8]) {
+    let mut keyspace = keyspace::Keyspace::new(16, 1);
+    let options = LoadOptions {
+        verify: Verify::Nothing,
+        duplicates: Duplicates::Replace,
+        ..LoadOptions::default()
+    };
+    let _ = load(bytes, &mut keyspace, &options, &mut Unwatched);
+    let _ = check(bytes, base::Millis(0), &mut |_, _| {});
+    if let Ok(payload) = Payload::open(bytes) {
+        let _ = payload.read_string(|_| ());
+    }
+    let mut plain = Vec::new();
+    let _ = decompress(bytes, bytes.len().saturating_mul(3), &mut plain);
+}

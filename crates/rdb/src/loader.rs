@@ -1,0 +1,328 @@
+//! RDB data into a fresh keyspace.
+
+use crate::error::LoadError;
+use crate::facts::{AccessClock, Position, Watch, WatchCancelled, Watched};
+use crate::format::{Format, ValueType};
+use crate::input::StringRef;
+use crate::reader::{Checksum, KeyHead, Reader, Record, StringValue, Verify};
+use base::{DbIndex, Millis, Offset, ReplId, number};
+use keyspace::{Keyspace, NewValue};
+use std::io::Read;
+
+/// So many aux fields that mean nothing here are kept for the log; the others are dropped.
+const OTHER_AUX_MAX: usize = 64;
+
+/// What happens to a key that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// It stops the load.
+    Refused,
+    /// The later one counts.
+    Replace,
+}
+
+/// What happens to keys that have expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// They are left out, if they expired before this time: on a primary.
+    Drop(Millis),
+    /// They are loaded: on a replica, whose primary will say when they go, and before commands that came after them.
+    Keep,
+}
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// What happens to keys that have expired.
+    pub expired: Expired,
+    /// What happens to a key that is there already.
+    pub duplicates: Duplicates,
+    /// `rdbchecksum`, `sanitize-dump-payload` and their like: whether the checksum is compared.
+    pub verify: Verify,
+    /// What the access clocks mean.
+    pub access_clock: AccessClock,
+    /// `key-load-delay`, in microseconds a key; negative: one microsecond every so many keys.
+    pub key_delay_microseconds: i64,
+}
+
+impl Default for LoadOptions {
+    /// As a replica loads, with an access clock of 0.
+    fn default() -> Self {
+        Self {
+            expired: Expired::Keep,
+            duplicates: Duplicates::Refused,
+            verify: Verify::Checksum,
+            access_clock: AccessClock::Lru { now_seconds: 0 },
+            key_delay_microseconds: 0,
+        }
+    }
+}
+
+/// The facts that came with the keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aux {
+    /// The version of the server that wrote them (`redis-ver`, `valkey-ver`).
+    pub server_version: Option<String>,
+    /// When, in seconds since the epoch (`ctime`).
+    pub created_seconds: Option<i64>,
+    /// How much memory they took there, in bytes (`used-mem`).
+    pub used_memory_bytes: Option<u64>,
+    /// Which state of which history they are, if all three fields are there and right.
+    pub position: Option<Position>,
+    /// Whether an append-only file follows (`aof-base`, `aof-preamble`).
+    pub aof_base: bool,
+    /// All others, name and value.
+    pub other: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The format it was in.
+    pub format: Format,
+    /// The facts that came with it.
+    pub aux: Aux,
+    /// The sources of function libraries, to be kept and saved again.
+    pub functions: Vec<Vec<u8>>,
+    /// How many keys are in the keyspace now because of it.
+    pub keys_loaded: u64,
+    /// How many were left out because they had expired.
+    pub keys_expired: u64,
+    /// How many bytes it was.
+    pub bytes: u64,
+    /// What its end said.
+    pub checksum: Checksum,
+}
+
+/// Loads `input` into `keyspace`, which should be fresh: on an error it holds a part.
+///
+/// Reads to the end of the RDB data, perhaps further: give it a source that ends there, such as those in
+/// [`crate::transfer`].
+///
+/// # Errors
+/// Any [`LoadError`].
+pub fn load(
+    input: impl Read,
+    keyspace: &mut Keyspace,
+    options: &LoadOptions,
+    watch: &mut dyn Watch,
+) -> Result<Summary, LoadError> {
+    let mut reader = Reader::open(input, options.verify)?;
+    load_from(&mut reader, keyspace, options, watch)
+}
+
+/// As [`load`], from a reader whose source can be had back afterwards.
+///
+/// # Errors
+/// Any [`LoadError`].
+pub fn load_from<R: Read>(
+    reader: &mut Reader<R>,
+    keyspace: &mut Keyspace,
+    options: &LoadOptions,
+    watch: &mut dyn Watch,
+) -> Result<Summary, LoadError> {
+    let mut loader = Loader {
+        db: DbIndex(0),
+        options,
+        facts: Facts::default(),
+        functions: Vec::new(),
+        keys_loaded: 0,
+        keys_expired: 0,
+    };
+    let mut watched = Watched::new(watch, options.key_delay_microseconds);
+    let checksum = loop {
+        let at = reader.bytes_read();
+        match reader.next_record()? {
+            Record::Key(head) => {
+                loader.key(head, reader, keyspace, &mut watched)?;
+                watched.key_done(reader.bytes_read())?;
+            }
+            Record::End(checksum) => break checksum,
+            record => loader.other(record, keyspace, at)?,
+        }
+    };
+    watched.tell(reader.bytes_read())?;
+    Ok(Summary {
+        format: reader.format(),
+        aux: loader.facts.into_aux(),
+        functions: loader.functions,
+        keys_loaded: loader.keys_loaded,
+        keys_expired: loader.keys_expired,
+        bytes: reader.bytes_read(),
+        checksum,
+    })
+}
+
+struct Loader<'a> {
+    db: DbIndex,
+    options: &'a LoadOptions,
+    facts: Facts,
+    functions: Vec<Vec<u8>>,
+    keys_loaded: u64,
+    keys_expired: u64,
+}
+
+impl Loader<'_> {
+    fn other(&mut self, record: Record<'_>, keyspace: &Keyspace, at: u64) -> Result<(), LoadError> {
+        match record {
+            Record::SelectDb(index) => {
+                let databases = keyspace.databases();
+                match u32::try_from(index) {
+                    Ok(number) if number < databases => self.db = DbIndex(number),
+                    _ => return Err(LoadError::DatabaseOutOfRange { index, databases }),
+                }
+            }
+            Record::Aux { name, value } => self.facts.add(name, value),
+            Record::Function(code) => self.functions.push(code.to_vec()),
+            Record::ModuleAux(id) => {
+                let what = format!("data of the module type '{}'", id.name());
+                return Err(LoadError::Unsupported { at, what });
+            }
+            Record::SlotImport => {
+                let what = "the state of a cluster slot being imported".into();
+                return Err(LoadError::Unsupported { at, what });
+            }
+            // Hints only: the keyspace grows without pauses, so there is nothing to prepare.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn key<R: Read>(
+        &mut self,
+        head: KeyHead,
+        reader: &mut Reader<R>,
+        keyspace: &mut Keyspace,
+        watched: &mut Watched<'_>,
+    ) -> Result<(), LoadError> {
+        // Types find their home here, each with its own way from the reader into the keyspace.
+        if head.value_type != ValueType::String {
+            return Err(self.no_home(head, reader));
+        }
+        if let (Expired::Drop(now), Some(expiry)) = (self.options.expired, head.expiry)
+            && expiry < now
+        {
+            self.keys_expired += 1;
+            return Ok(());
+        }
+        match reader.string()? {
+            StringValue::Whole(key, value) => {
+                let value = match value {
+                    StringRef::Int(number) => NewValue::Int(number),
+                    StringRef::Bytes(bytes) => NewValue::Bytes(bytes),
+                };
+                self.put(head, keyspace, key, value)?;
+            }
+            StringValue::Long(_) => self.long_string(head, reader, keyspace, watched)?,
+        }
+        self.keys_loaded += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn put(&self, head: KeyHead, keyspace: &mut Keyspace, key: &[u8], value: NewValue<'_>) -> Result<(), LoadError> {
+        let hash = keyspace.hash(key);
+        let db = keyspace.db_mut(self.db);
+        if db.set(key, hash, value, head.expiry) && self.options.duplicates == Duplicates::Refused {
+            return Err(LoadError::DuplicateKey {
+                db: self.db,
+                key: key.to_vec(),
+            });
+        }
+        let clock = self.options.access_clock.clock(head.idle_seconds, head.frequency);
+        if clock != 0
+            && let Some(entry) = db.get(key, hash)
+        {
+            entry.touch(clock);
+        }
+        Ok(())
+    }
+
+    /// A string that goes into the keyspace as it comes, never being whole anywhere else.
+    fn long_string<R: Read>(
+        &self,
+        head: KeyHead,
+        reader: &mut Reader<R>,
+        keyspace: &mut Keyspace,
+        watched: &mut Watched<'_>,
+    ) -> Result<(), LoadError> {
+        let key = reader.key().to_vec();
+        let hash = keyspace.hash(&key);
+        let mut begun = false;
+        while let Some(piece) = reader.piece()? {
+            if begun {
+                if let Some(mut string) = keyspace.db_mut(self.db).string_mut(&key, hash) {
+                    string.append(piece);
+                }
+            } else {
+                self.put(head, keyspace, &key, NewValue::RawBytes(piece))?;
+                begun = true;
+            }
+            watched.bytes_done(reader.bytes_read())?;
+        }
+        Ok(())
+    }
+
+    fn no_home<R: Read>(&self, head: KeyHead, reader: &mut Reader<R>) -> LoadError {
+        let key = reader.key().to_vec();
+        let what = match head.value_type {
+            ValueType::Module => match reader.module() {
+                Ok(id) => format!("value of the module type '{}'", id.name()),
+                Err(error) => return error,
+            },
+            other => other.name().into(),
+        };
+        LoadError::UnsupportedType {
+            what,
+            byte: head.type_byte,
+            db: self.db,
+            key,
+        }
+    }
+}
+
+impl From<WatchCancelled> for LoadError {
+    fn from(_: WatchCancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// Aux fields as they come, until all are there.
+#[derive(Default)]
+struct Facts {
+    aux: Aux,
+    replid: Option<ReplId>,
+    offset: Option<u64>,
+    stream_db: Option<u32>,
+}
+
+impl Facts {
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        let number = || number::parse_i64(value);
+        match name.to_ascii_lowercase().as_slice() {
+            b"redis-ver" | b"valkey-ver" => {
+                self.aux.server_version = Some(String::from_utf8_lossy(value).into_owned());
+            }
+            b"ctime" => self.aux.created_seconds = number(),
+            b"used-mem" => self.aux.used_memory_bytes = number().map(|bytes| bytes.max(0) as u64),
+            b"repl-id" => self.replid = ReplId::parse(value),
+            b"repl-offset" => self.offset = number::parse_u64(value),
+            b"repl-stream-db" => self.stream_db = number().and_then(|index| u32::try_from(index).ok()),
+            b"aof-base" | b"aof-preamble" => self.aux.aof_base = number().is_some_and(|flag| flag != 0),
+            _ if self.aux.other.len() < OTHER_AUX_MAX => self.aux.other.push((name.to_vec(), value.to_vec())),
+            _ => {}
+        }
+    }
+
+    fn into_aux(self) -> Aux {
+        let position = match (self.replid, self.offset, self.stream_db) {
+            (Some(replid), Some(offset), Some(db)) => Some(Position {
+                replid,
+                offset: Offset(offset),
+                stream_db: DbIndex(db),
+            }),
+            _ => None,
+        };
+        Aux { position, ..self.aux }
+    }
+}
