@@ -13,7 +13,7 @@ use crate::host::{Host, ServerCtx};
 use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
-use crate::session::{Blocked, Kind, Peer, ReplyMode, SessionId, Sessions};
+use crate::session::{Blocked, Peer, ReplyMode, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
@@ -396,10 +396,9 @@ impl Engine {
 
     fn feed_monitors(&mut self, id: SessionId, args: Args<'_>, started: Now) {
         let session = &self.sessions[id];
-        let source = match session.kind {
-            _ if session.peer.unix_socket => format!("unix:{}", session.peer.address.trim_end_matches(":0")),
-            _ => session.peer.address.clone(),
-        };
+        let address = &session.peer.address;
+        let source =
+            if session.peer.unix_socket { format!("unix:{}", address.trim_end_matches(":0")) } else { address.clone() };
         let (seconds, micros) = (started.unix_us.div_euclid(1_000_000), started.unix_us.rem_euclid(1_000_000));
         let mut line = format!("{seconds}.{micros:06} [{} {source}]", session.db.0);
         for word in args.iter() {
@@ -506,10 +505,4 @@ pub fn quote_into(line: &mut String, word: &[u8]) {
         }
     }
     line.push('"');
-}
-
-/// Whether a session of this kind counts among `connected_clients`.
-#[must_use]
-pub fn is_client(kind: Kind) -> bool {
-    kind == Kind::Normal
 }

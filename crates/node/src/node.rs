@@ -8,7 +8,7 @@ use crate::replication::Replication;
 use base::{Now, Rng};
 use config::Config;
 use engine::host::{Level, Notice};
-use engine::session::{Blocked, Kind, Peer};
+use engine::session::{Kind, Peer};
 use engine::{Engine, Flow, SessionId};
 use resp::{Argv, Limits, Parsed, Reply};
 
@@ -282,7 +282,7 @@ impl Node {
 
     fn end_pauses(&mut self, now: Now) {
         if self.engine.pauses.end_due(now.mono_ms()) {
-            resume_postponed(&mut self.engine);
+            self.engine.resume_postponed();
         }
     }
 
@@ -365,15 +365,6 @@ impl Node {
     /// Takes what is to be done outside.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.state.effects)
-    }
-}
-
-/// Lets sessions that were held back by a pause go on, unless another pause is in force.
-pub(crate) fn resume_postponed(engine: &mut Engine) {
-    let Engine { sessions, data, .. } = engine;
-    for session in sessions.iter_mut().filter(|session| session.blocked == Some(Blocked::Postponed)) {
-        session.blocked = None;
-        data.notices.push(Notice::Resume(session.id));
     }
 }
 

@@ -48,3 +48,49 @@ pub fn position(_state: &ServerState, _engine: &Engine) -> Option<Position> {
 pub fn stream_memory_bytes(_state: &ServerState) -> u64 {
     0
 }
+
+/// Why a connection to the primary could not be made, or ended, as the outside saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// The name could not be resolved.
+    ResolveFailed(String),
+    /// Nobody listens there.
+    Refused(String),
+    /// No answer in time.
+    Timeout,
+    /// The primary closed the connection.
+    Closed,
+    /// Anything else that the system said.
+    Io(String),
+}
+
+/// What the outside tells of the connection to the primary, and takes for it.
+impl Node {
+    /// [`crate::Effect::Connect`] has worked. `local` and `peer` are the ends' addresses, for CLIENT LIST.
+    pub fn link_connected(&mut self, _peer: engine::session::Peer) {}
+
+    /// [`crate::Effect::Connect`] has failed, or the connection has ended.
+    pub fn link_ended(&mut self, _end: LinkEnd) {}
+
+    /// Bytes from the primary. All are taken: what is incomplete is kept here.
+    pub fn link_input(&mut self, _bytes: &[u8]) {}
+
+    /// Bytes for the primary; empty it as they are sent.
+    pub fn link_output(&mut self) -> Option<&mut Vec<u8>> {
+        None
+    }
+
+    /// Replicas that have bytes of the stream to be sent now.
+    pub fn replicas_to_feed(&self) -> impl Iterator<Item = SessionId> {
+        std::iter::empty()
+    }
+
+    /// The next bytes of the stream for a replica, at most `max_bytes`, in as many slices as they lie in. Empty while a
+    /// transfer to it runs, or its session has output of its own, which goes first.
+    pub fn stream_slices(&self, _replica: SessionId, _max_bytes: usize) -> impl Iterator<Item = &[u8]> {
+        std::iter::empty()
+    }
+
+    /// So many of those bytes were sent.
+    pub fn stream_sent(&mut self, _replica: SessionId, _bytes: usize) {}
+}
