@@ -73,6 +73,11 @@ impl<'a> Reply<'a> {
         self.proto
     }
 
+    /// Writes what follows in another protocol, as HELLO's own reply is.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+    }
+
     /// How many bytes the buffer holds: what [`Self::truncate`] takes back to.
     #[must_use]
     pub fn written(&self) -> usize {
