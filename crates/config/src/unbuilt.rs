@@ -1,0 +1,113 @@
+//! What Skein does not do yet, where ignoring it in silence would lose data or open a door.
+
+use std::fmt;
+
+use crate::choices::MaxmemoryPolicy;
+use crate::directive::{self, Effect};
+use crate::setting::Text;
+use crate::{Config, Place};
+
+/// One directive with a value that is not built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbuilt {
+    /// The directive.
+    pub directive: String,
+    /// What is missing and what to do.
+    pub text: String,
+    /// The line that set it, if it came from one.
+    pub place: Option<Place>,
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}': {}", self.directive, self.text)
+    }
+}
+
+const EVICTION: &str = "eviction is not built yet: at 'maxmemory' writes would fail (-OOM) instead of evicting keys. \
+     Set 'maxmemory-policy noeviction', or 'maxmemory 0'.";
+const MODULES: &str = "modules cannot be loaded: their commands and data types would be missing. \
+     Remove the line, or stay on a stock server.";
+const USERS: &str = "users and their rights (ACL) are not built yet: everyone with the password could do everything. \
+     Remove the line and protect the server with 'requirepass' and 'bind'.";
+
+/// The directives of `config` whose values are not built.
+pub(crate) fn of_values(config: &Config) -> Vec<Unbuilt> {
+    let mut found: Vec<Unbuilt> = directive::all()
+        .filter_map(|directive| match directive.effect {
+            Effect::Unbuilt(text) if directive.differs_from_default(config) => Some(missing(directive.name, text)),
+            _ => None,
+        })
+        .collect();
+    if config.memory.maxmemory > 0 && config.memory.maxmemory_policy != MaxmemoryPolicy::NoEviction {
+        found.push(missing("maxmemory-policy", EVICTION));
+    }
+    found
+}
+
+/// What a line that is no setting asks for and is not built. `words` has the name in front.
+pub(crate) fn of_line(words: &[Vec<u8>], requirepass: &Text) -> Option<Unbuilt> {
+    let name = String::from_utf8_lossy(&words[0]).into_owned();
+    match name.as_str() {
+        "user" if is_plain_default_user(&words[1..], requirepass) => None,
+        "user" => Some(missing(&name, USERS)),
+        _ => Some(missing(&name, MODULES)),
+    }
+}
+
+fn missing(directive: &str, text: &str) -> Unbuilt {
+    Unbuilt {
+        directive: directive.to_owned(),
+        text: text.to_owned(),
+        place: None,
+    }
+}
+
+/// True for the line that stock servers write on CONFIG REWRITE when nobody touched their users: a default user with
+/// all rights and no password. It asks for nothing that Skein does not do, unless there is a password.
+fn is_plain_default_user(words: &[Vec<u8>], requirepass: &Text) -> bool {
+    let [name, rules @ ..] = words else {
+        return false;
+    };
+    let has = |rule: &[u8]| rules.iter().any(|word| word == rule);
+    let plain: [&[u8]; 9] = [
+        b"on",
+        b"nopass",
+        b"~*",
+        b"&*",
+        b"+@all",
+        b"allkeys",
+        b"allchannels",
+        b"allcommands",
+        b"sanitize-payload",
+    ];
+    name == b"default"
+        && requirepass.is_empty()
+        && has(b"on")
+        && has(b"nopass")
+        && (has(b"~*") || has(b"allkeys"))
+        && (has(b"&*") || has(b"allchannels"))
+        && (has(b"+@all") || has(b"allcommands"))
+        && rules.iter().all(|word| plain.contains(&word.as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_that_stock_servers_write_is_no_news() {
+        let plain = |line: &str, password: &str| {
+            let words = crate::words::split(line.as_bytes()).unwrap();
+            of_line(&words, &Text::from(password)).is_none()
+        };
+        assert!(plain("user default on nopass ~* &* +@all", ""));
+        assert!(plain("user default on nopass sanitize-payload ~* &* +@all", ""));
+        assert!(!plain("user default on nopass ~* &* +@all", "secret"));
+        assert!(!plain("user default on nopass ~* &* +@all -@dangerous", ""));
+        assert!(!plain("user default off nopass ~* &* +@all", ""));
+        assert!(!plain("user default on >secret ~* &* +@all", ""));
+        assert!(!plain("user alice on nopass ~* &* +@all", ""));
+        assert!(!plain("loadmodule /x.so", ""));
+    }
+}
