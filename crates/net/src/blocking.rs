@@ -24,6 +24,12 @@ impl Cancel {
         Self::default()
     }
 
+    /// A flag that someone else raises: `true` is raised.
+    #[must_use]
+    pub fn from_flag(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+
     /// Raises the flag, for good.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
@@ -37,7 +43,7 @@ impl Cancel {
 }
 
 /// A stream that waits. Each read and each write may wait for `timeout` without any progress; then it fails with
-/// `TimedOut`. Once the flag is raised it fails with `Interrupted`-like [`io::ErrorKind::Other`] within a tenth of a second.
+/// `TimedOut`. Once the flag is raised it fails with [`Cancelled`] inside of [`io::ErrorKind::Other`] within a tenth of a second.
 #[derive(Debug)]
 pub struct BlockingStream {
     stream: Stream,

@@ -16,7 +16,7 @@ pub mod systemd;
 
 pub use blocking::{BlockingStream, Cancel};
 pub use buffer::InBuf;
-pub use clock::Clock;
+pub use clock::{Clock, LocalTime};
 pub use listen::{Accepted, BindError, Listener, listen_on_all};
 pub use poll::{Interest, Poller, Ready, Registration, Waker};
 pub use signals::{Signals, Stop};
