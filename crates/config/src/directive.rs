@@ -86,9 +86,9 @@ impl Directive {
     }
 }
 
-/// The directives, group by group.
+/// The directives, in groups.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    crate::table::GROUPS.iter().flat_map(|group| group.iter())
+    crate::table::TABLE.iter()
 }
 
 /// A directive found, and which of its names found it.
@@ -156,49 +156,42 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// Declares a group: a struct with one field per directive, its defaults, and the group's part of the table.
-///
-/// ```text
-/// "name" / "older name" => field: Type = default, rule, flags, effect;
-/// ```
-macro_rules! group {
-    (
-        $(#[$meta:meta])*
-        $group:ident at $path:ident, $table:ident {
-            $(
-                $(#[$doc:meta])*
-                $name:literal $(/ $alias:literal)? => $field:ident: $type:ty = $default:expr, $rule:expr, $flags:expr, $effect:expr;
-            )*
-        }
-    ) => {
-        $(#[$meta])*
+/// Declares the fields of [`Config`] with their defaults, and the table.
+macro_rules! directives {
+    ($(
+        $(#[$doc:meta])*
+        $name:literal $(/ $alias:literal)? => $field:ident: $type:ty = $default:expr, $rule:expr, $flags:expr, $effect:expr;
+    )*) => {
+        /// Every setting, as a plain field named as its directive with `_` for `-`.
         #[derive(Clone, Debug)]
-        pub struct $group {
+        pub struct Config {
             $( #[doc = concat!("`", $name, "`. ")] $(#[$doc])* pub $field: $type, )*
+            /// What is no setting.
+            pub(crate) more: crate::More,
         }
 
-        impl Default for $group {
+        impl Default for Config {
             fn default() -> Self {
-                Self { $( $field: $default, )* }
+                Self { $( $field: $default, )* more: crate::More::default() }
             }
         }
 
-        pub(crate) static $table: &[Directive] = &[
+        pub(crate) static TABLE: &[Directive] = &[
             $( Directive {
                 name: $name,
-                alias: group!(@alias $($alias)?),
+                alias: directives!(@alias $($alias)?),
                 rule: $rule,
                 flags: $flags,
                 effect: $effect,
-                get: |config| &config.$path.$field,
-                get_mut: |config| &mut config.$path.$field,
+                get: |config| &config.$field,
+                get_mut: |config| &mut config.$field,
             }, )*
         ];
     };
     (@alias) => { None };
     (@alias $alias:literal) => { Some($alias) };
 }
-pub(crate) use group;
+pub(crate) use directives;
 
 #[cfg(test)]
 mod tests {

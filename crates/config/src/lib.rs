@@ -18,7 +18,7 @@ mod rewrite;
 mod set;
 mod setting;
 pub mod special;
-pub mod table;
+mod table;
 pub mod title;
 pub mod unbuilt;
 pub mod words;
@@ -31,40 +31,21 @@ pub use choices::*;
 pub use directive::{Directive, Effect, Flags};
 pub use load::{LoadError, Outside, Place, load};
 pub use set::{Prepared, SetContext, SetError};
-pub use setting::{MemoryOrPercent, Rule, Text};
+pub use setting::{MemoryOrPercent, Permissions, Rule, Text};
 pub use special::{
     Bind, Directory, KeyEvents, OomScores, OutputLimit, OutputLimits, Percentiles, Primary, ReplicaOf, SavePoint,
     SavePoints, ShutdownFlags,
 };
+pub use table::Config;
 pub use unbuilt::Unbuilt;
 
-/// Every setting, as a plain field of its group, named as its directive with `_` for `-`.
+/// What configuration holds beside settings.
 #[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// Sockets, clients and their buffers.
-    pub network: table::network::Network,
-    /// Passwords, users and what is closed by default.
-    pub security: table::security::Security,
-    /// The process: how it starts, runs and ends.
-    pub process: table::process::Process,
-    /// Logs, slow commands, latency and notifications.
-    pub observability: table::observability::Observability,
-    /// Files that data is saved to.
-    pub persistence: table::persistence::Persistence,
-    /// Primary and replica.
-    pub replication: table::replication::Replication,
-    /// Memory: its limit, freeing, expiry.
-    pub memory: table::memory::Memory,
-    /// Up to which size collections stay compact.
-    pub encoding: table::encoding::Encoding,
-    /// Cluster mode.
-    pub cluster: table::cluster::Cluster,
-    /// TLS.
-    pub tls: table::tls::Tls,
+pub(crate) struct More {
     /// `rename-command`, in the order of the lines.
-    pub renamed_commands: Vec<Rename>,
-    /// The file that was read, as the command line names it; CONFIG REWRITE writes it.
-    pub file: Option<String>,
+    renamed_commands: Vec<Rename>,
+    /// The file that was read, as the command line names it.
+    file: Option<String>,
     /// Directives that a line or CONFIG SET named.
     explicit: BTreeSet<&'static str>,
     /// What stood in the files, is not built, and was allowed as `unbuilt-directives warn`.
@@ -121,11 +102,23 @@ impl Config {
         answers
     }
 
+    /// `rename-command`, in the order of the lines.
+    #[must_use]
+    pub fn renamed_commands(&self) -> &[Rename] {
+        &self.more.renamed_commands
+    }
+
+    /// The file that was read, as the command line names it; CONFIG REWRITE writes it.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.more.file.as_deref()
+    }
+
     /// Directives that were set to something other than their default and do nothing yet, for a warning at the start.
     #[must_use]
     pub fn kept_without_effect(&self) -> Vec<&'static str> {
         directive::all()
-            .filter(|directive| directive.effect == Effect::Kept && self.explicit.contains(directive.name))
+            .filter(|directive| directive.effect == Effect::Kept && self.more.explicit.contains(directive.name))
             .filter(|directive| directive.differs_from_default(self))
             .map(|directive| directive.name)
             .collect()
@@ -134,20 +127,20 @@ impl Config {
     /// What `unbuilt-directives warn` let pass, for a warning at the start.
     #[must_use]
     pub fn unbuilt(&self) -> &[Unbuilt] {
-        &self.unbuilt
+        &self.more.unbuilt
     }
 
     /// True when a line or CONFIG SET named the directive, whatever the value.
     #[must_use]
     pub fn is_explicit(&self, name: &str) -> bool {
-        self.explicit.contains(name)
+        self.more.explicit.contains(name)
     }
 
     /// Brings values that are legal but out of their useful range into it, as stock servers do when they apply them.
     fn settle(&mut self) {
-        self.process.hz = self.process.hz.clamp(1, 500);
-        if self.process.watchdog_period > 0 {
-            self.process.watchdog_period = self.process.watchdog_period.max(2 * (1000 / self.process.hz));
+        self.hz = self.hz.clamp(1, 500);
+        if self.watchdog_period > 0 {
+            self.watchdog_period = self.watchdog_period.max(2 * (1000 / self.hz));
         }
     }
 }

@@ -130,7 +130,7 @@ pub fn load(invocation: &Invocation, outside: &mut dyn Outside) -> Result<Config
         depth: 0,
     };
     if let Some(path) = &invocation.file {
-        loader.config.file = Some(path.clone());
+        loader.config.more.file = Some(path.clone());
         loader.read_path(path).map_err(|complaint| LoadError {
             place: None,
             what: complaint.what,
@@ -259,15 +259,15 @@ impl Loader<'_> {
         if found.name == "dir" {
             self.enter_directory()?;
         }
-        self.config.explicit.insert(found.name);
+        self.config.more.explicit.insert(found.name);
         self.places.insert(found.name, place.clone());
         Ok(())
     }
 
     /// As in stock servers, `dir` holds at once: what follows is relative to it.
     fn enter_directory(&mut self) -> Result<(), Complaint> {
-        let absolute = self.outside.enter(&self.config.persistence.dir.0.to_str())?;
-        self.config.persistence.dir.0 = Text::from(absolute.as_str());
+        let absolute = self.outside.enter(&self.config.dir.0.to_str())?;
+        self.config.dir.0 = Text::from(absolute.as_str());
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl Loader<'_> {
             self.commands.insert(to.to_ascii_lowercase());
             self.gone.remove(&to.to_ascii_lowercase());
         }
-        self.config.renamed_commands.push(Rename {
+        self.config.more.renamed_commands.push(Rename {
             from: Text(from.to_vec()),
             to: Text(to.to_vec()),
         });
@@ -306,12 +306,12 @@ impl Loader<'_> {
         if !self.places.contains_key("dir") {
             self.enter_directory().map_err(|complaint| general(complaint.what))?;
         }
-        let log = self.config.observability.logfile.clone();
+        let log = self.config.logfile.clone();
         if !log.is_empty() {
             let opened = self.outside.can_log_to(&log.to_str());
             opened.map_err(|error| general(format!("Can't open the log file: {error}")))?;
         }
-        if self.config.cluster.cluster_enabled && self.config.replication.replicaof.0.is_some() {
+        if self.config.cluster_enabled && self.config.replicaof.0.is_some() {
             return Err(general("replicaof directive not allowed in cluster mode".to_owned()));
         }
         self.config.settle();
@@ -326,22 +326,22 @@ impl Loader<'_> {
             ..found
         });
         let lines = self.lines.iter().filter_map(|(words, place)| {
-            let found = unbuilt::of_line(words, &self.config.security.requirepass)?;
+            let found = unbuilt::of_line(words, &self.config.requirepass)?;
             Some(Unbuilt {
                 place: Some(place.clone()),
                 ..found
             })
         });
         let found: Vec<Unbuilt> = values.chain(lines).collect();
-        self.config.only_default_user = !found.iter().any(|found| found.directive == "user");
+        self.config.more.only_default_user = !found.iter().any(|found| found.directive == "user");
         match found.first() {
-            Some(first) if self.config.process.unbuilt_directives == UnbuiltDirectives::Stop => Err(LoadError {
+            Some(first) if self.config.unbuilt_directives == UnbuiltDirectives::Stop => Err(LoadError {
                 place: first.place.clone(),
                 what: first.to_string(),
                 advice: None,
             }),
             _ => {
-                self.config.unbuilt = found;
+                self.config.more.unbuilt = found;
                 Ok(())
             }
         }

@@ -24,8 +24,8 @@ pub fn parse_memory(text: &[u8]) -> Option<u64> {
     if digits.len() >= 128 {
         return None;
     }
-    let count = digits.iter().fold(Some(0u64), |sum, digit| {
-        sum?.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    let count = digits.iter().try_fold(0u64, |sum, digit| {
+        sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
     });
     Some(count.unwrap_or(u64::MAX).wrapping_mul(factor))
 }
@@ -61,8 +61,8 @@ pub fn parse_c_integer(text: &[u8], base: u8) -> Option<CInteger> {
         return None;
     }
     let sign = if negative { -1 } else { 1 };
-    let exact = digits.iter().fold(Some(0i64), |sum, digit| {
-        sum?.checked_mul(i64::from(base))?
+    let exact = digits.iter().try_fold(0i64, |sum, digit| {
+        sum.checked_mul(i64::from(base))?
             .checked_add(sign * i64::from(digit - b'0'))
     });
     Some(CInteger {

@@ -32,7 +32,7 @@ impl Config {
             }
         }
         // Users are not kept, so what stock servers wrote about an unchanged default user goes.
-        if self.only_default_user {
+        if self.more.only_default_user {
             file.handled.insert("user");
         }
         file.remove_orphans();

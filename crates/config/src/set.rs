@@ -95,7 +95,7 @@ impl Config {
         }
         config.settle_after_command(self);
         for found in &found {
-            config.explicit.insert(found.directive.name);
+            config.more.explicit.insert(found.directive.name);
         }
         refuse_unbuilt(self, &config, &found)?;
         let changed = directive::all()
@@ -108,8 +108,8 @@ impl Config {
     fn settle_after_command(&mut self, before: &Self) {
         self.settle();
         // A backlog of less than 16 KiB cannot be had; a file may ask for it, a command sees what it gets.
-        if self.replication.repl_backlog_size != before.replication.repl_backlog_size {
-            self.replication.repl_backlog_size = self.replication.repl_backlog_size.max(16 << 10);
+        if self.repl_backlog_size != before.repl_backlog_size {
+            self.repl_backlog_size = self.repl_backlog_size.max(16 << 10);
         }
     }
 }
@@ -152,7 +152,7 @@ fn assign(config: &mut Config, found: &Found, value: &[u8]) -> Result<(), String
         _ => vec![value.to_vec()],
     };
     (directive.get_mut)(config).assign(&words, &directive.rule, Origin::Command)?;
-    if found.directive.name == "activedefrag" && config.memory.activedefrag {
+    if found.directive.name == "activedefrag" && config.activedefrag {
         return Err("Active defragmentation cannot be enabled: Skein has none".to_owned());
     }
     Ok(())
@@ -160,7 +160,7 @@ fn assign(config: &mut Config, found: &Found, value: &[u8]) -> Result<(), String
 
 /// Refuses a value that would lose data or open a door because it is not built, unless it held before.
 fn refuse_unbuilt(before: &Config, after: &Config, found: &[Found]) -> Result<(), SetError> {
-    if after.process.unbuilt_directives == UnbuiltDirectives::Warn {
+    if after.unbuilt_directives == UnbuiltDirectives::Warn {
         return Ok(());
     }
     let held = unbuilt::of_values(before);

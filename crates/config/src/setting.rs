@@ -100,20 +100,30 @@ fn outside(min: impl std::fmt::Display, max: impl std::fmt::Display) -> String {
     format!("argument must be between {min} and {max} inclusive")
 }
 
-impl Setting for i64 {
-    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule, _origin: Origin) -> Result<(), String> {
-        let value = base::number::parse_i64(single(words)?).ok_or("argument couldn't be parsed into an integer")?;
-        if let Rule::Int(min, max) = *rule
-            && (value < min || i128::from(value) > i128::from(max))
-        {
-            return Err(outside(min, max));
-        }
-        *self = value;
-        Ok(())
-    }
+/// Declares integers of several widths; their rule keeps them inside.
+macro_rules! integers {
+    ($($type:ty),+) => { $(
+        impl Setting for $type {
+            fn assign(&mut self, words: &[Vec<u8>], rule: &Rule, _origin: Origin) -> Result<(), String> {
+                let value = parse_integer(single(words)?, rule)?;
+                let (min, max) = (<$type>::MIN, <$type>::MAX);
+                *self = <$type>::try_from(value).map_err(|_| outside(min, max))?;
+                Ok(())
+            }
 
-    fn show(&self) -> Vec<u8> {
-        self.to_string().into_bytes()
+            fn show(&self) -> Vec<u8> {
+                self.to_string().into_bytes()
+            }
+        }
+    )+ };
+}
+integers!(i64, i32, u32, u16);
+
+fn parse_integer(word: &[u8], rule: &Rule) -> Result<i64, String> {
+    let value = base::number::parse_i64(word).ok_or("argument couldn't be parsed into an integer")?;
+    match *rule {
+        Rule::Int(min, max) if value < min || i128::from(value) > i128::from(max) => Err(outside(min, max)),
+        _ => Ok(value),
     }
 }
 
@@ -186,8 +196,11 @@ impl Setting for MemoryOrPercent {
     }
 }
 
-/// Permission bits.
-impl Setting for u32 {
+/// Permission bits of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions(pub u32);
+
+impl Setting for Permissions {
     fn assign(&mut self, words: &[Vec<u8>], rule: &Rule, _origin: Origin) -> Result<(), String> {
         let read = parse_c_integer(single(words)?, 8).filter(|read| !read.saturated);
         let value = read.ok_or("argument couldn't be parsed as an octal number")?.value;
@@ -196,12 +209,12 @@ impl Setting for u32 {
         {
             return Err(outside(format_args!("{min:o}"), format_args!("{max:o}")));
         }
-        *self = value as u32;
+        self.0 = value as u32;
         Ok(())
     }
 
     fn show(&self) -> Vec<u8> {
-        format!("{self:o}").into_bytes()
+        format!("{:o}", self.0).into_bytes()
     }
 }
 

@@ -26,6 +26,14 @@ impl Default for Bind {
     }
 }
 
+impl std::ops::Deref for Bind {
+    type Target = [Text];
+
+    fn deref(&self) -> &[Text] {
+        &self.0
+    }
+}
+
 impl Setting for Bind {
     fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule, _origin: Origin) -> Result<(), String> {
         if words.len() > BIND_ADDRESSES_MAX {
@@ -70,6 +78,14 @@ impl Default for SavePoints {
     fn default() -> Self {
         let point = |(seconds, changes)| SavePoint { seconds, changes };
         Self([(3600, 1), (300, 100), (60, 10_000)].map(point).to_vec())
+    }
+}
+
+impl std::ops::Deref for SavePoints {
+    type Target = [SavePoint];
+
+    fn deref(&self) -> &[SavePoint] {
+        &self.0
     }
 }
 
@@ -304,6 +320,14 @@ impl Setting for OomScores {
 /// `latency-tracking-info-percentiles`, each between 0 and 100.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Percentiles(pub Vec<f64>);
+
+impl std::ops::Deref for Percentiles {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.0
+    }
+}
 
 impl Setting for Percentiles {
     fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule, _origin: Origin) -> Result<(), String> {

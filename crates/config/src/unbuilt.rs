@@ -24,12 +24,18 @@ impl fmt::Display for Unbuilt {
     }
 }
 
+pub(crate) const USERS: &str = "users and their rights (ACL) are not built yet: everyone with the password could do \
+     everything. Remove the line and protect the server with 'requirepass' and 'bind'.";
+pub(crate) const APPEND_ONLY: &str = "the append-only file is not built yet: a crash would lose every write since the \
+     last snapshot. Remove the line and rely on 'save' and on replicas, or stay on a stock server for now.";
+pub(crate) const CLUSTER: &str = "cluster mode is not built yet: the server would take keys that belong to other nodes. \
+     Remove the line to run it as a primary or a replica.";
+pub(crate) const TLS: &str = "TLS is not built yet: connections would be neither encrypted nor checked. Remove the line \
+     and put a TLS proxy in front, or keep the server inside a private network.";
 const EVICTION: &str = "eviction is not built yet: at 'maxmemory' writes would fail (-OOM) instead of evicting keys. \
      Set 'maxmemory-policy noeviction', or 'maxmemory 0'.";
 const MODULES: &str = "modules cannot be loaded: their commands and data types would be missing. \
      Remove the line, or stay on a stock server.";
-const USERS: &str = "users and their rights (ACL) are not built yet: everyone with the password could do everything. \
-     Remove the line and protect the server with 'requirepass' and 'bind'.";
 
 /// The directives of `config` whose values are not built.
 pub(crate) fn of_values(config: &Config) -> Vec<Unbuilt> {
@@ -39,7 +45,7 @@ pub(crate) fn of_values(config: &Config) -> Vec<Unbuilt> {
             _ => None,
         })
         .collect();
-    if config.memory.maxmemory > 0 && config.memory.maxmemory_policy != MaxmemoryPolicy::NoEviction {
+    if config.maxmemory > 0 && config.maxmemory_policy != MaxmemoryPolicy::NoEviction {
         found.push(missing("maxmemory-policy", EVICTION));
     }
     found

@@ -30,7 +30,7 @@ fn all_pairs_or_none() {
         error,
         "ERR CONFIG SET failed (possibly related to argument 'port') - argument couldn't be parsed into an integer"
     );
-    assert_eq!(config.network.timeout, 5);
+    assert_eq!(config.timeout, 5);
     assert_eq!(set(&mut config, &["timeout"]).unwrap_err(), "ERR syntax error");
 }
 
@@ -85,7 +85,7 @@ fn what_is_not_built_cannot_be_set() {
         error.starts_with("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - eviction is not built"),
         "{error}"
     );
-    assert_eq!(config.memory.maxmemory, 0);
+    assert_eq!(config.maxmemory, 0);
     let mut config = load_text("unbuilt-directives warn", &[]).unwrap();
     assert_eq!(set(&mut config, &["appendonly", "yes"]), Ok(vec!["appendonly"]));
 }

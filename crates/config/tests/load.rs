@@ -66,16 +66,16 @@ fn files_and_their_meaning() {
 #[test]
 fn fields_hold_what_was_read() {
     let config = loaded("slave-serve-stale-data no\nmasterauth 123456\nslaveof primary.example 6380\nbind 0.0.0.0\n");
-    assert!(!config.replication.replica_serve_stale_data);
-    assert_eq!(config.replication.masterauth.as_bytes(), b"123456");
-    let primary = config.replication.replicaof.0.clone().unwrap();
+    assert!(!config.replica_serve_stale_data);
+    assert_eq!(config.masterauth.as_bytes(), b"123456");
+    let primary = config.replicaof.0.clone().unwrap();
     assert_eq!(
         (primary.host.to_str().as_ref(), primary.port),
         ("primary.example", 6380)
     );
-    assert_eq!(config.network.bind.0.len(), 1);
-    assert_eq!(config.memory.maxmemory_policy, MaxmemoryPolicy::NoEviction);
-    assert_eq!(config.persistence.save.0.len(), 3);
+    assert_eq!(config.bind.0.len(), 1);
+    assert_eq!(config.maxmemory_policy, MaxmemoryPolicy::NoEviction);
+    assert_eq!(config.save.len(), 3);
     assert_eq!(show(&config, "dir"), "/data");
 }
 
@@ -179,7 +179,7 @@ fn included_files_report_their_own_lines() {
         ("/etc/d/d.txt", "port 4"),
     ];
     let config = include("port 9\ninclude /etc/d/*.conf\ntimeout 3", &others).unwrap();
-    assert_eq!((config.network.port, config.network.timeout), (2, 3));
+    assert_eq!((config.port, config.timeout), (2, 3));
     include("include /etc/nothing/*", &[]).unwrap();
 
     let error = include("include /etc/d/x.conf", &[("/etc/d/x.conf", "port 1\n\nport x")]).unwrap_err();
@@ -204,10 +204,10 @@ fn the_last_word_is_the_command_lines() {
         load(&arguments::parse(&words), &mut world)
     };
     let config = run(&["a.conf", "-"], "timeout 5").unwrap();
-    assert_eq!((config.network.timeout, config.network.port), (5, 1));
+    assert_eq!((config.timeout, config.port), (5, 1));
     let config = run(&["a.conf", "--timeout", "6"], "").unwrap();
-    assert_eq!(config.network.timeout, 6);
-    assert_eq!(config.file.as_deref(), Some("a.conf"));
+    assert_eq!(config.timeout, 6);
+    assert_eq!(config.file(), Some("a.conf"));
     let error = run(&["--port", "1", "--masterauth", "--foo", "bar"], "")
         .unwrap_err()
         .to_string();
@@ -229,7 +229,7 @@ fn the_last_word_is_the_command_lines() {
 fn renaming_commands() {
     let config = loaded("rename-command GET fetch\nrename-command keys \"\"");
     let renamed: Vec<_> = config
-        .renamed_commands
+        .renamed_commands()
         .iter()
         .map(|rename| (rename.from.to_str(), rename.to.to_str()))
         .collect();
