@@ -1,8 +1,6 @@
 //! A socket as a plain reader and writer, for threads that may wait: a snapshot being sent, a snapshot being loaded.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -13,48 +11,18 @@ use crate::stream::{Received, Stream, wait_until};
 /// How long a blocked thread takes at most to see that it was cancelled.
 const CANCEL_CHECK_INTERVAL_MS: u64 = 100;
 
-/// Tells a thread to stop. Clones are the same flag.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// A flag that is not raised.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A flag that someone else raises: `true` is raised.
-    #[must_use]
-    pub fn from_flag(flag: Arc<AtomicBool>) -> Self {
-        Self(flag)
-    }
-
-    /// Raises the flag, for good.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Whether the flag is raised.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// A stream that waits. Each read and each write may wait for `timeout` without any progress; then it fails with
-/// `TimedOut`. Once the flag is raised it fails with [`Cancelled`] inside of [`io::ErrorKind::Other`] within a tenth of a second.
-#[derive(Debug)]
+/// `TimedOut`. Once `cancelled` says so it fails with [`Cancelled`] inside of [`io::ErrorKind::Other`] within a tenth of a second.
 pub struct BlockingStream {
     stream: Stream,
     timeout: Duration,
-    cancel: Cancel,
+    cancelled: Box<dyn Fn() -> bool + Send>,
     /// Read ahead of what was asked for, up to its length.
     spare: Vec<u8>,
     used: usize,
 }
 
-/// The error of an operation whose flag was raised.
+/// The error of an operation that was told to stop.
 #[derive(Debug)]
 pub struct Cancelled;
 
@@ -70,13 +38,13 @@ impl std::error::Error for Cancelled {}
 const READ_AHEAD_BYTES: usize = 128 * 1024;
 
 impl BlockingStream {
-    /// Reads and writes `stream`, waiting at most `timeout` for progress.
+    /// Reads and writes `stream`, waiting at most `timeout` for progress; asks `cancelled` whether to go on.
     #[must_use]
-    pub fn new(stream: Stream, timeout: Duration, cancel: Cancel) -> Self {
+    pub fn new(stream: Stream, timeout: Duration, cancelled: impl Fn() -> bool + Send + 'static) -> Self {
         Self {
             stream,
             timeout,
-            cancel,
+            cancelled: Box::new(cancelled),
             spare: Vec::new(),
             used: 0,
         }
@@ -107,7 +75,7 @@ impl BlockingStream {
             .mono_us()
             .saturating_add(u64::try_from(self.timeout.as_micros()).unwrap_or(u64::MAX));
         loop {
-            if self.cancel.is_cancelled() {
+            if (self.cancelled)() {
                 return Err(io::Error::other(Cancelled));
             }
             let left = end.saturating_sub(Clock.mono_us()).min(CANCEL_CHECK_INTERVAL_MS * 1000);
@@ -131,7 +99,7 @@ impl Read for BlockingStream {
             self.used = 0;
             self.spare.reserve(READ_AHEAD_BYTES);
             loop {
-                if self.cancel.is_cancelled() {
+                if (self.cancelled)() {
                     return Err(io::Error::other(Cancelled));
                 }
                 match self.stream.read_spare(&mut self.spare)? {
@@ -154,7 +122,7 @@ impl Write for BlockingStream {
             return Ok(0);
         }
         loop {
-            if self.cancel.is_cancelled() {
+            if (self.cancelled)() {
                 return Err(io::Error::other(Cancelled));
             }
             match self.stream.write(bytes)? {
@@ -173,8 +141,10 @@ impl Write for BlockingStream {
 mod tests {
     use super::*;
     use crate::listen::{Accepted, Listener};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    fn pair(timeout_ms: u64, cancel: Cancel) -> (Stream, BlockingStream) {
+    fn pair(timeout_ms: u64, cancelled: impl Fn() -> bool + Send + 'static) -> (Stream, BlockingStream) {
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
         let client = Stream::connect_within(listener.address().unwrap(), None, Duration::from_secs(5)).unwrap();
         assert!(wait_until(&listener, PollFlags::IN, Duration::from_secs(5)).unwrap());
@@ -183,15 +153,15 @@ mod tests {
         };
         (
             client,
-            BlockingStream::new(server, Duration::from_millis(timeout_ms), cancel),
+            BlockingStream::new(server, Duration::from_millis(timeout_ms), cancelled),
         )
     }
 
     #[test]
     fn a_large_transfer_passes_whole_and_leftovers_come_back() {
-        let (client, mut server) = pair(5000, Cancel::new());
+        let (client, mut server) = pair(5000, || false);
         let writer = std::thread::spawn(move || {
-            let mut client = BlockingStream::new(client, Duration::from_secs(5), Cancel::new());
+            let mut client = BlockingStream::new(client, Duration::from_secs(5), || false);
             let mut value = 0u32;
             for _ in 0..200 {
                 let chunk: Vec<u8> = (0..4096)
@@ -217,20 +187,21 @@ mod tests {
 
     #[test]
     fn silence_times_out_and_a_raised_flag_ends_the_wait() {
-        let (_client, mut server) = pair(50, Cancel::new());
+        let (_client, mut server) = pair(50, || false);
         assert_eq!(server.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::TimedOut);
 
-        let cancel = Cancel::new();
-        let (_client, mut server) = pair(60_000, cancel.clone());
+        let cancel = Arc::new(AtomicBool::new(false));
+        let flag = cancel.clone();
+        let (_client, mut server) = pair(60_000, move || flag.load(Ordering::SeqCst));
         let reader = std::thread::spawn(move || server.read(&mut [0; 1]).unwrap_err());
         std::thread::sleep(Duration::from_millis(20));
-        cancel.cancel();
+        cancel.store(true, Ordering::SeqCst);
         assert_eq!(reader.join().unwrap().to_string(), "cancelled");
     }
 
     #[test]
     fn a_peer_that_takes_nothing_times_out_the_writer() {
-        let (_client, mut server) = pair(50, Cancel::new());
+        let (_client, mut server) = pair(50, || false);
         let error = server.write_all(&vec![0; 64 << 20]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

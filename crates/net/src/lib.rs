@@ -14,7 +14,7 @@ pub mod signals;
 pub mod stream;
 pub mod systemd;
 
-pub use blocking::{BlockingStream, Cancel};
+pub use blocking::{BlockingStream, Cancelled};
 pub use buffer::InBuf;
 pub use clock::{Clock, LocalTime};
 pub use listen::{Accepted, BindError, Listener, listen_on_all};
