@@ -17,6 +17,7 @@ pub mod server;
 pub mod stock;
 pub mod wait;
 
+pub use base::Rng;
 pub use client::Client;
 pub use dataset::Dataset;
 pub use error::{Context, Error, Result};

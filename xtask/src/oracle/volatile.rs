@@ -1,0 +1,414 @@
+//! What may differ between two right servers, all of it: one rule per command whose reply is not the same byte for byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::{Reply, Value};
+
+/// How replies to a command are compared when their bytes differ. Error replies always have to be the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rule {
+    /// The same kind of reply.
+    Shape,
+    /// Integers at most so far apart: times, which pass between one server and the other.
+    Near(i64),
+    /// The same elements in any order.
+    AnyOrder,
+    /// A map, or names and values in turn, in any order; only what [`CONFIG_OWN`] names may differ.
+    Config,
+    /// A cursor, and keys that were sent at some time.
+    Cursor,
+    /// A key that was sent at some time.
+    KnownKey,
+    /// The same value inside, whichever way it is compressed.
+    Dump,
+    /// Lines of `name=value`: all names; the values but of [`CLIENT_OWN`].
+    Client,
+    /// The names of INFO, in order; counted fields by value.
+    Info,
+    /// A map in which only `id` differs.
+    Hello,
+    /// Text with numbers; the words are the same.
+    Words,
+    /// The same, in any order on every level.
+    AnyOrderDeep,
+}
+
+/// Command (and subcommand) in lower case; the longest that fits counts.
+const RULES: &[(&str, Rule)] = &[
+    ("ttl", Rule::Near(2)),
+    ("pttl", Rule::Near(2_000)),
+    ("expiretime", Rule::Near(2)),
+    ("pexpiretime", Rule::Near(2_000)),
+    ("time", Rule::Shape),
+    ("lastsave", Rule::Near(100)),
+    ("keys", Rule::AnyOrder),
+    ("scan", Rule::Cursor),
+    ("randomkey", Rule::KnownKey),
+    ("dump", Rule::Dump),
+    ("object idletime", Rule::Near(2)),
+    ("object refcount", Rule::Shape),
+    ("object help", Rule::Shape),
+    ("hello", Rule::Hello),
+    ("client id", Rule::Shape),
+    ("client info", Rule::Client),
+    ("client list", Rule::Client),
+    ("client help", Rule::Shape),
+    ("command", Rule::Shape),
+    ("command info", Rule::AnyOrderDeep),
+    ("command list", Rule::Shape),
+    ("command getkeysandflags", Rule::AnyOrderDeep),
+    ("config get", Rule::Config),
+    ("config help", Rule::Shape),
+    ("info", Rule::Info),
+    ("memory", Rule::Shape),
+    ("slowlog get", Rule::Shape),
+    ("slowlog len", Rule::Shape),
+    ("slowlog help", Rule::Shape),
+    ("latency", Rule::Shape),
+    ("debug object", Rule::Words),
+    ("debug digest", Rule::Shape),
+    ("debug digest-value", Rule::Shape),
+    ("debug help", Rule::Shape),
+];
+
+/// Fields of CLIENT LIST whose values are the process's own.
+const CLIENT_OWN: &[&str] = &[
+    "id",
+    "addr",
+    "laddr",
+    "fd",
+    "age",
+    "idle",
+    "qbuf",
+    "qbuf-free",
+    "argv-mem",
+    "multi-mem",
+    "rbs",
+    "rbp",
+    "obl",
+    "oll",
+    "omem",
+    "tot-mem",
+];
+
+/// Parameters whose values are the process's own, or that only one of the two has.
+const CONFIG_OWN: &[&str] = &[
+    "port",
+    "dir",
+    "pidfile",
+    "logfile",
+    "unixsocket",
+    "unbuilt-directives",
+    "repl-sync-buffer-limit",
+    "proc-title-template",
+];
+
+/// Fields and sections of INFO that speak of stock's allocator and build, for which there is nothing to say here.
+const INFO_STOCK_ONLY: &[&str] = &["allocator_", "lazyfree_", "active_defrag_", "mem_allocator"];
+
+/// Why two replies to a command are not both right; `None` if they are. `known` tells keys that were sent before.
+pub fn difference(words: &[Vec<u8>], a: &Value, b: &Value, known: &dyn Fn(&[u8]) -> bool) -> Option<String> {
+    if a == b {
+        // The same value in other bytes: the encoding differs.
+        return Some("the same value in a different encoding".into());
+    }
+    if a.as_error().is_some() || b.as_error().is_some() {
+        return Some("an error reply differs".into());
+    }
+    let rule = rule(words)?;
+    let same = match rule {
+        None => false,
+        Some(Rule::Shape) => kind(a) == kind(b),
+        Some(Rule::Near(slack)) => match (a.int(), b.int()) {
+            // Negative ones are answers of another sort: no key, no expiry.
+            (Some(a), Some(b)) => a >= 0 && b >= 0 && (a - b).abs() <= slack,
+            _ => false,
+        },
+        Some(Rule::AnyOrder) => kind(a) == kind(b) && multiset(a.items()) == multiset(b.items()),
+        Some(Rule::AnyOrderDeep) => any_order(a) == any_order(b),
+        Some(Rule::Config) => kind(a) == kind(b) && config(a) == config(b),
+        Some(Rule::KnownKey) => kind(a) == kind(b) && b.bytes().is_none_or(known),
+        Some(Rule::Cursor) => match (a.items(), b.items()) {
+            ([_, _], [cursor, keys]) => {
+                let number = cursor
+                    .bytes()
+                    .is_some_and(|c| !c.is_empty() && c.iter().all(u8::is_ascii_digit));
+                number && keys.items().iter().all(|key| key.bytes().is_some_and(known))
+            }
+            _ => false,
+        },
+        Some(Rule::Dump) => match (a.bytes(), b.bytes()) {
+            (Some(a), Some(b)) => dumped(a).is_some() && dumped(a) == dumped(b),
+            _ => false,
+        },
+        Some(Rule::Client) => client(&a.text()) == client(&b.text()),
+        Some(Rule::Info) => return info(&a.text(), &b.text()),
+        Some(Rule::Hello) => kind(a) == kind(b) && without_id(a) == without_id(b),
+        Some(Rule::Words) => wordy(&a.text()) == wordy(&b.text()),
+    };
+    (!same).then(|| {
+        rule.map_or_else(
+            || "the replies differ".into(),
+            |rule| format!("the replies differ (rule {rule:?})"),
+        )
+    })
+}
+
+/// `Some(None)` when the replies have to be the same.
+fn rule(words: &[Vec<u8>]) -> Option<Option<Rule>> {
+    let lower = |at: usize| words.get(at).map(|w| String::from_utf8_lossy(w).to_lowercase());
+    let name = lower(0)?;
+    let both = lower(1).map(|second| format!("{name} {second}"));
+    let find = |wanted: &str| RULES.iter().find(|(name, _)| *name == wanted).map(|(_, rule)| *rule);
+    Some(both.and_then(|both| find(&both)).or_else(|| find(&name)))
+}
+
+fn kind(value: &Value) -> std::mem::Discriminant<Value> {
+    std::mem::discriminant(value)
+}
+
+fn multiset(items: &[Value]) -> Vec<String> {
+    let mut texts: Vec<String> = items.iter().map(Reply::show).collect();
+    texts.sort();
+    texts
+}
+
+fn any_order(value: &Value) -> String {
+    let sorted = |items: Vec<String>| {
+        let mut items = items;
+        items.sort();
+        items.join(", ")
+    };
+    match value {
+        Value::Array(items) | Value::Set(items) => format!("[{}]", sorted(items.iter().map(any_order).collect())),
+        Value::Map(pairs) => {
+            let pairs = pairs.iter().map(|(k, v)| format!("{}: {}", any_order(k), any_order(v)));
+            format!("{{{}}}", sorted(pairs.collect()))
+        }
+        other => other.show(),
+    }
+}
+
+fn config(value: &Value) -> BTreeMap<String, String> {
+    let pairs: Vec<(String, String)> = match value {
+        Value::Map(pairs) => pairs.iter().map(|(k, v)| (k.text(), v.show())).collect(),
+        other => other
+            .items()
+            .chunks(2)
+            .map(|c| (c[0].text(), c.get(1).map(Reply::show).unwrap_or_default()))
+            .collect(),
+    };
+    pairs
+        .into_iter()
+        .filter(|(name, _)| !CONFIG_OWN.contains(&name.as_str()))
+        .collect()
+}
+
+/// A stream of replies with the connection's id taken out of HELLO's.
+pub fn without_ids(stream: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = b"$2\r\nid\r\n:";
+    let mut out = Vec::with_capacity(stream.len());
+    let mut rest = stream;
+    while let Some(at) = rest.windows(MARK.len()).position(|w| w == MARK) {
+        let (before, after) = rest.split_at(at + MARK.len());
+        out.extend_from_slice(before);
+        let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
+        rest = &after[digits..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+fn without_id(value: &Value) -> String {
+    match value {
+        Value::Map(pairs) => pairs
+            .iter()
+            .filter(|(k, _)| k.text() != "id")
+            .map(|(k, v)| format!("{} {}, ", k.show(), v.show()))
+            .collect(),
+        other => other
+            .items()
+            .chunks(2)
+            .filter(|c| c[0].text() != "id")
+            .map(|c| Value::Array(c.to_vec()).show())
+            .collect(),
+    }
+}
+
+fn client(text: &str) -> Vec<Vec<String>> {
+    let line = |line: &str| {
+        let fields = line.split(' ').map(|field| match field.split_once('=') {
+            Some((name, _)) if CLIENT_OWN.contains(&name) => format!("{name}="),
+            _ => field.to_owned(),
+        });
+        fields.collect()
+    };
+    text.lines().map(line).collect()
+}
+
+/// Numbers, and addresses after `0x`, as `#`.
+fn wordy(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split(' ') {
+        let (name, value) = word.split_once(':').unwrap_or(("", word));
+        let number = value.starts_with("0x") || (!value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()));
+        out.push_str(&format!("{name}:{} ", if number { "#" } else { value }));
+    }
+    out
+}
+
+/// Every field of stock's INFO must be there, in stock's order; more may be. Counts of keys must be the same.
+fn info(a: &str, b: &str) -> Option<String> {
+    let names = |text: &str| -> Vec<String> {
+        let fields = text
+            .lines()
+            .map(|line| line.split(':').next().unwrap_or_default().to_owned());
+        fields
+            .filter(|name| !name.is_empty() && !INFO_STOCK_ONLY.iter().any(|p| name.starts_with(p)))
+            .collect()
+    };
+    let counted = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter(|l| l.starts_with("db"));
+        lines
+            .map(|line| line.split(",avg_ttl").next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    // Statistics per command come in no order.
+    let dynamic = |name: &String| {
+        ["cmdstat_", "errorstat_", "latency_percentiles_"]
+            .iter()
+            .any(|p| name.starts_with(p))
+    };
+    let (stock, ours) = (names(a), names(b));
+    let ours_set: BTreeSet<&String> = ours.iter().collect();
+    if let Some(missing) = stock.iter().find(|name| !ours_set.contains(name)) {
+        return Some(format!("INFO lacks {missing}"));
+    }
+    let stock_set: BTreeSet<&String> = stock.iter().collect();
+    let mine: Vec<&String> = ours
+        .iter()
+        .filter(|name| stock_set.contains(name) && !dynamic(name))
+        .collect();
+    let theirs: Vec<&String> = stock.iter().filter(|name| !dynamic(name)).collect();
+    if let Some((a, b)) = theirs.iter().zip(&mine).find(|(a, b)| a != b) {
+        return Some(format!("INFO is in another order: {b} where {a} belongs"));
+    }
+    (counted(a) != counted(b)).then(|| format!("INFO keyspace differs: {:?} and {:?}", counted(a), counted(b)))
+}
+
+/// The value inside DUMP's answer (its type, then the text with compression undone) and the version in its footer.
+fn dumped(payload: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (body, footer) = payload.split_at_checked(payload.len().checked_sub(10)?)?;
+    let version = footer[..2].to_vec();
+    let (&kind, rest) = body.split_first()?;
+    let text = match rest.first()? {
+        // Compressed: compressed length, length, data.
+        0xC3 => {
+            let (packed, rest) = length(&rest[1..])?;
+            let (unpacked, data) = length(rest)?;
+            unpack(data.get(..packed)?, unpacked)?
+        }
+        // A number in 8, 16 or 32 bits: there is one way to write it.
+        0xC0..=0xC2 => return Some((body.to_vec(), version)),
+        _ => length(rest)?.1.to_vec(),
+    };
+    Some(([&[kind], text.as_slice()].concat(), version))
+}
+
+/// A length in 6, 14 or 32 bits, and what follows it.
+fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    match first >> 6 {
+        0 => Some((usize::from(first), rest)),
+        1 => Some((usize::from(first & 0x3f) << 8 | usize::from(*rest.first()?), &rest[1..])),
+        _ => {
+            let (number, rest) = rest.split_at_checked(4)?;
+            Some((u32::from_be_bytes(number.try_into().ok()?) as usize, rest))
+        }
+    }
+}
+
+/// LZF: a control byte below 32 is followed by one more than so many bytes; others repeat what came before.
+fn unpack(mut data: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(length);
+    while let Some((&control, rest)) = data.split_first() {
+        data = rest;
+        let control = usize::from(control);
+        if control < 32 {
+            let (literal, rest) = data.split_at_checked(control + 1)?;
+            out.extend_from_slice(literal);
+            data = rest;
+            continue;
+        }
+        let mut take = || {
+            let (&byte, rest) = data.split_first()?;
+            data = rest;
+            Some(usize::from(byte))
+        };
+        let count = if control >> 5 == 7 { 7 + take()? } else { control >> 5 } + 2;
+        let back = ((control & 0x1f) << 8) + take()? + 1;
+        let from = out.len().checked_sub(back)?;
+        (from..from + count).for_each(|at| out.push(out[at]));
+    }
+    (out.len() == length).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &str, a: &Value, b: &Value, expected: Option<&str>) {
+        let words: Vec<Vec<u8>> = command.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+        assert_eq!(
+            difference(&words, a, b, &|key| key == b"k").as_deref(),
+            expected,
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn rules_forgive_only_what_they_name() {
+        let text = |t: &str| Value::Bulk(t.into());
+        check("GET k", &text("a"), &text("b"), Some("the replies differ"));
+        check("GET k", &text("a"), &Value::NullBulk, Some("the replies differ"));
+        check("PTTL k", &Value::Int(1_000), &Value::Int(1_500), None);
+        check(
+            "PTTL k",
+            &Value::Int(1_000),
+            &Value::Int(9_500),
+            Some("the replies differ (rule Near(2000))"),
+        );
+        check(
+            "TTL k",
+            &Value::Int(-1),
+            &Value::Int(-2),
+            Some("the replies differ (rule Near(2))"),
+        );
+        check(
+            "RANDOMKEY",
+            &text("k"),
+            &text("other"),
+            Some("the replies differ (rule KnownKey)"),
+        );
+        let ab = Value::Array(vec![text("a"), text("b")]);
+        let ba = Value::Array(vec![text("b"), text("a")]);
+        let bb = Value::Array(vec![text("b"), text("b")]);
+        check("KEYS *", &ab, &ba, None);
+        check("KEYS *", &ab, &bb, Some("the replies differ (rule AnyOrder)"));
+        let error = |t: &str| Value::Error(t.into());
+        check(
+            "TTL k",
+            &error("ERR a"),
+            &error("ERR b"),
+            Some("an error reply differs"),
+        );
+        check("INFO", &text("a:1\r\nb:2\r\n"), &text("a:1\r\nx:1\r\nb:3\r\n"), None);
+        check(
+            "INFO",
+            &text("a:1\r\nb:2\r\n"),
+            &text("b:1\r\na:1\r\n"),
+            Some("INFO is in another order: b where a belongs"),
+        );
+        check("INFO", &text("a:1\r\nb:2\r\n"), &text("a:1\r\n"), Some("INFO lacks b"));
+    }
+}
