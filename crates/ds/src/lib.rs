@@ -1,1 +1,34 @@
-//! See ARCHITECTURE.md.
+//! Freezable structures: what the keyspace is made of, and the one place for `unsafe` beside `net`.
+//!
+//! ```text
+//!   Table ──► inner node (≤ 64 children) ──► inner node ──► segment (≤ 105 entries) ──► entry ──► chunked string
+//!                                                                                        one block: header, expiry,
+//!   a frozen Table holds the same root                                                   key, value up to 64 KiB
+//! ```
+//!
+//! Everything is a tree of reference-counted nodes with one rule, [`std::sync::Arc::make_mut`]'s: whoever writes
+//! changes a node in place when it holds the only reference to it, and copies that one node first when it does not.
+//! A snapshot is then one more reference to the root, and costs what is overwritten while it lives.
+//!
+//! - [`table`]: the hash-ordered tree of entries.
+//! - [`entry`]: a key, its expiry and its value in one heap block.
+//! - [`chunked`]: strings too long for a block.
+//! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
+//! - [`memory`]: the counting global allocator.
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("addresses carry 16 bits of hash in their upper part, which takes 64-bit pointers");
+
+pub mod account;
+pub mod chunked;
+mod count;
+pub mod entry;
+pub mod hash;
+pub mod memory;
+pub mod size;
+pub mod table;
+
+pub use chunked::ChunkedString;
+pub use entry::{Encoding, Entry, NewValue, Type, ValueRef};
+pub use hash::{Hasher, KeyHash};
+pub use table::{Frozen, FrozenEntries, FrozenEntry, Removed, StringMut, Table};

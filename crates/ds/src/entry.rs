@@ -1,0 +1,782 @@
+//! A key, its expiry and its value in one heap block.
+//!
+//! ```text
+//!    0       1       2        3          4           7
+//!   +-------+-------+--------+----------+-----------+---+
+//!   | flags | count | key    | value    | access    | 0 |   count: tables that hold the entry (frozen views, and
+//!   |       |       | length | length   | clock, 24 |   |   the live one); clock: the only byte changed while shared
+//!   +-------+-------+--------+----------+-----------+---+
+//!   | expiry, milliseconds since the epoch              |   only with EXPIRY
+//!   +---------------------------------------------------+
+//!   | key length, 32 bits    | value length, 32 bits    |   each only with LONG_KEY, LONG_VALUE
+//!   +------------------------+--------------------------+
+//!   | key …            | value …                        |   value: bytes, an integer (8) or a pointer (8)
+//!   +------------------+--------------------------------+
+//! ```
+//!
+//! The block's size follows from these lengths alone, rounded to what the allocator gives ([`block_bytes`]): a value
+//! may change in place as long as its block stays of one size, and never sits in one that is too large for it.
+//!
+//! An [`Entry`] is the pointer to such a block, with 16 bits of the key's hash in the upper part of the address.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base::{Millis, number};
+
+use crate::account::{Account, Ledger};
+use crate::chunked::ChunkedString;
+use crate::count::Count8;
+use crate::size::block_bytes;
+
+/// Values up to this many bytes lie in their entry; longer ones are chunked.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Strings up to this length count as embedded, as the stock server has it.
+const EMBSTR_BYTES_MAX: usize = 44;
+
+const KIND: u8 = 0x0f;
+const INT: u8 = 0;
+const BYTES: u8 = 1;
+const CHUNKED: u8 = 2;
+const EXPIRY: u8 = 0x10;
+const RAW: u8 = 0x20;
+const LONG_KEY: u8 = 0x40;
+const LONG_VALUE: u8 = 0x80;
+
+/// Lengths from this one on have a field of their own.
+const LONG: usize = 255;
+const CLOCK: u32 = 0x00ff_ffff;
+
+pub(crate) const ADDRESS: usize = (1 << 48) - 1;
+
+static ZEROS: [u8; INLINE_BYTES_MAX] = [0; INLINE_BYTES_MAX];
+
+/// What kind of value a key holds, as `TYPE` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Type {
+    /// A string, in whatever encoding.
+    String,
+}
+
+impl Type {
+    /// The name that `TYPE` answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+        }
+    }
+}
+
+/// How a value is stored, as `OBJECT ENCODING` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// A 64-bit integer.
+    Int,
+    /// A string of at most 44 bytes, as it was set.
+    Embstr,
+    /// A longer string, or one that was changed in place.
+    Raw,
+}
+
+impl Encoding {
+    /// The name that `OBJECT ENCODING` answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Embstr => "embstr",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// A value as readers see it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// A string that is a canonical 64-bit integer.
+    Int(i64),
+    /// A string up to [`INLINE_BYTES_MAX`].
+    Bytes(&'a [u8]),
+    /// A longer string.
+    Chunked(&'a ChunkedString),
+}
+
+/// A value as writers hand it in.
+#[derive(Clone, Copy, Debug)]
+pub enum NewValue<'a> {
+    /// A string; kept as an integer when its text is canonical.
+    Bytes(&'a [u8]),
+    /// A string that stays one.
+    RawBytes(&'a [u8]),
+    /// An integer.
+    Int(i64),
+}
+
+/// A value on its way into a block.
+pub(crate) enum Payload<'a> {
+    Int(i64),
+    Bytes { parts: &'a [&'a [u8]], raw: bool },
+    Chunked(Arc<ChunkedString>),
+}
+
+impl Payload<'_> {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Int(_) => INT,
+            Self::Bytes { raw: false, .. } => BYTES,
+            Self::Bytes { raw: true, .. } => BYTES | RAW,
+            Self::Chunked(_) => CHUNKED,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Int(_) | Self::Chunked(_) => 8,
+            Self::Bytes { parts, .. } => parts.iter().map(|part| part.len()).sum(),
+        }
+    }
+}
+
+/// Hands `value` on in the form it will be stored in.
+pub(crate) fn with_payload<R>(
+    value: NewValue<'_>,
+    ledger: &mut Ledger,
+    then: impl FnOnce(Payload<'_>, &mut Ledger) -> R,
+) -> R {
+    let bytes = match value {
+        NewValue::Int(number) => return then(Payload::Int(number), ledger),
+        NewValue::Bytes(bytes) => {
+            if let Some(number) = number::parse_i64(bytes) {
+                return then(Payload::Int(number), ledger);
+            }
+            bytes
+        }
+        NewValue::RawBytes(bytes) => bytes,
+    };
+    let payload = if bytes.len() > INLINE_BYTES_MAX {
+        Payload::Chunked(ChunkedString::new(&[bytes], ledger))
+    } else {
+        Payload::Bytes {
+            parts: &[bytes],
+            raw: false,
+        }
+    };
+    then(payload, ledger)
+}
+
+/// What the header says about the rest of the block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    flags: u8,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Shape {
+    fn new(kind: u8, expires: bool, key_len: usize, value_len: usize) -> Self {
+        let mut flags = kind;
+        flags |= if expires { EXPIRY } else { 0 };
+        flags |= if key_len >= LONG { LONG_KEY } else { 0 };
+        flags |= if value_len >= LONG { LONG_VALUE } else { 0 };
+        Self {
+            flags,
+            key_len,
+            value_len,
+        }
+    }
+
+    #[inline]
+    fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    #[inline]
+    fn kind(self) -> u8 {
+        self.flags & KIND
+    }
+
+    #[inline]
+    fn long_key_at(self) -> usize {
+        8 + if self.has(EXPIRY) { 8 } else { 0 }
+    }
+
+    #[inline]
+    fn long_value_at(self) -> usize {
+        self.long_key_at() + if self.has(LONG_KEY) { 4 } else { 0 }
+    }
+
+    #[inline]
+    fn key_at(self) -> usize {
+        self.long_value_at() + if self.has(LONG_VALUE) { 4 } else { 0 }
+    }
+
+    #[inline]
+    fn value_at(self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    #[inline]
+    fn block_bytes(self) -> usize {
+        block_bytes(self.value_at() + self.value_len)
+    }
+
+    fn layout(self) -> Layout {
+        // A size that was allocated once is one that a layout can have.
+        Layout::from_size_align(self.block_bytes(), 8).expect("the layout of an entry")
+    }
+
+    /// Whether a block of this shape can become one of `other` without moving its key.
+    fn fits(self, other: Self) -> bool {
+        self.key_at() == other.key_at()
+            && self.key_len == other.key_len
+            && (self.flags ^ other.flags) & (EXPIRY | LONG_VALUE) == 0
+            && self.block_bytes() == other.block_bytes()
+    }
+}
+
+/// A reference to an entry's block: one of as many as the block counts.
+///
+/// It does not give itself up when dropped; its table does that, which knows whose the bytes are.
+#[repr(transparent)]
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: a block is changed only through `&mut Entry` by a holder who is alone (`is_alone`), apart from its count and
+// its clock, which are atomics; and it may be freed on any thread.
+unsafe impl Send for Entry {}
+// SAFETY: as above: `&Entry` gives reads, and stores to atomics.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    /// The key.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        // SAFETY: the block has `key_len` initialised bytes there, unchanged while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.at(shape.key_at()), shape.key_len) }
+    }
+
+    /// When the key expires, if it does.
+    #[inline]
+    #[must_use]
+    pub fn expiry(&self) -> Option<Millis> {
+        // SAFETY: with EXPIRY set, bytes 8 to 15 are an initialised i64, aligned as the block is.
+        (self.flags() & EXPIRY != 0).then(|| Millis(unsafe { self.at(8).cast::<i64>().read() }))
+    }
+
+    /// The value.
+    #[inline]
+    #[must_use]
+    pub fn value(&self) -> ValueRef<'_> {
+        let shape = self.shape();
+        let at = self.at(shape.value_at());
+        match shape.kind() {
+            // SAFETY: the value of this kind is eight initialised bytes.
+            INT => ValueRef::Int(unsafe { at.cast::<i64>().read_unaligned() }),
+            // SAFETY: `value_len` initialised bytes, unchanged while `self` is borrowed.
+            BYTES => ValueRef::Bytes(unsafe { std::slice::from_raw_parts(at, shape.value_len) }),
+            // SAFETY: the value of this kind came from `Arc::into_raw`, and the block holds that reference.
+            _ => ValueRef::Chunked(unsafe { &*at.cast::<*const ChunkedString>().read_unaligned() }),
+        }
+    }
+
+    /// The type of the value.
+    #[must_use]
+    pub fn value_type(&self) -> Type {
+        Type::String
+    }
+
+    /// How the value is stored.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        let shape = self.shape();
+        match shape.kind() {
+            INT => Encoding::Int,
+            BYTES if !shape.has(RAW) && shape.value_len <= EMBSTR_BYTES_MAX => Encoding::Embstr,
+            _ => Encoding::Raw,
+        }
+    }
+
+    /// The access clock: 24 bits that mean what the eviction policy says.
+    #[inline]
+    #[must_use]
+    pub fn clock(&self) -> u32 {
+        self.clock_word().load(Ordering::Relaxed) & CLOCK
+    }
+
+    /// Sets the access clock; its upper eight bits are dropped.
+    #[inline]
+    pub fn touch(&self, clock: u32) {
+        self.clock_word().store(clock & CLOCK, Ordering::Relaxed);
+    }
+
+    /// The memory of the entry, in bytes: its block, and the tree of a chunked value.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.shape().block_bytes() + self.tree_bytes()
+    }
+
+    /// About how many heap blocks freeing it frees.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        match self.value() {
+            ValueRef::Chunked(string) => 1 + string.blocks(),
+            _ => 1,
+        }
+    }
+
+    fn tree_bytes(&self) -> usize {
+        match self.value() {
+            ValueRef::Chunked(string) => string.memory_bytes(),
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn block(&self) -> *mut u8 {
+        self.0.as_ptr().map_addr(|address| address & ADDRESS)
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.block().wrapping_add(offset)
+    }
+
+    #[inline]
+    fn flags(&self) -> u8 {
+        // SAFETY: byte 0 of the block is initialised and does not change while `self` is borrowed.
+        unsafe { self.block().read() }
+    }
+
+    fn count(&self) -> &Count8 {
+        // SAFETY: byte 1 of the block is only ever accessed as this atomic after it was made.
+        unsafe { &*self.at(1).cast::<Count8>() }
+    }
+
+    #[inline]
+    fn clock_word(&self) -> &AtomicU32 {
+        // SAFETY: bytes 4 to 7 are only ever accessed as this atomic after they were made, and are aligned to 4.
+        unsafe { &*self.at(4).cast::<AtomicU32>() }
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        let flags = self.flags();
+        // SAFETY: bytes 2 and 3 are initialised and do not change while `self` is borrowed.
+        let (key_len, value_len) = unsafe { (self.at(2).read(), self.at(3).read()) };
+        let mut shape = Shape {
+            flags,
+            key_len: usize::from(key_len),
+            value_len: usize::from(value_len),
+        };
+        if flags & (LONG_KEY | LONG_VALUE) != 0 {
+            let (long_key_at, long_value_at) = (shape.long_key_at(), shape.long_value_at());
+            if shape.has(LONG_KEY) {
+                // SAFETY: with LONG_KEY set there is an initialised, aligned u32 there.
+                shape.key_len = unsafe { self.at(long_key_at).cast::<u32>().read() } as usize;
+            }
+            if shape.has(LONG_VALUE) {
+                // SAFETY: with LONG_VALUE set there is an initialised, aligned u32 there.
+                shape.value_len = unsafe { self.at(long_value_at).cast::<u32>().read() } as usize;
+            }
+        }
+        shape
+    }
+
+    /// The bits of the key's hash that travel in the pointer.
+    #[inline]
+    pub(crate) fn tag(&self) -> u16 {
+        (self.0.addr().get() >> 48) as u16
+    }
+
+    /// Asks the processor for the block's first cache line.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.block());
+    }
+
+    /// Whether this is the only reference to the block.
+    #[inline]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.count().is_one()
+    }
+
+    /// One more reference.
+    pub(crate) fn share(&self) -> Self {
+        self.count().increment();
+        Self(self.0)
+    }
+
+    /// A new block, entered in `ledger`.
+    pub(crate) fn new(
+        tag: u16,
+        key: &[u8],
+        expiry: Option<Millis>,
+        clock: u32,
+        payload: Payload<'_>,
+        ledger: &mut Ledger,
+    ) -> Self {
+        assert!(u32::try_from(key.len()).is_ok(), "a key of {} bytes", key.len());
+        let shape = Shape::new(payload.kind(), expiry.is_some(), key.len(), payload.len());
+        let layout = shape.layout();
+        // SAFETY: the layout's size is not 0.
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block) else {
+            handle_alloc_error(layout)
+        };
+        assert!(block.addr().get() & !ADDRESS == 0, "an address of more than 48 bits");
+        ledger.add(layout.size());
+
+        let mut entry = Self(block);
+        // SAFETY: the block is ours alone and has room for all that `shape` speaks of.
+        unsafe {
+            entry.at(1).cast::<Count8>().write(Count8::one());
+            entry.at(4).cast::<AtomicU32>().write(AtomicU32::new(clock & CLOCK));
+            entry.write_header(shape);
+            if let Some(expiry) = expiry {
+                entry.at(8).cast::<i64>().write(expiry.0);
+            }
+            ptr::copy_nonoverlapping(key.as_ptr(), entry.at(shape.key_at()), key.len());
+            entry.write_value(shape, payload);
+        }
+        Self(entry.0.map_addr(|address| address | usize::from(tag) << 48))
+    }
+
+    /// Writes flags and lengths.
+    ///
+    /// # Safety
+    /// - The caller is the block's only holder.
+    /// - The block is at least of `shape`'s size.
+    unsafe fn write_header(&mut self, shape: Shape) {
+        let short = |len: usize| len.min(LONG) as u8;
+        // SAFETY: all offsets are within a block of this shape, aligned as their types need.
+        unsafe {
+            self.at(0).write(shape.flags);
+            self.at(2).write(short(shape.key_len));
+            self.at(3).write(short(shape.value_len));
+            if shape.has(LONG_KEY) {
+                self.at(shape.long_key_at()).cast::<u32>().write(shape.key_len as u32);
+            }
+            if shape.has(LONG_VALUE) {
+                self.at(shape.long_value_at())
+                    .cast::<u32>()
+                    .write(shape.value_len as u32);
+            }
+        }
+    }
+
+    /// Writes the value, without regard for the one that was there.
+    ///
+    /// # Safety
+    /// - The caller is the block's only holder.
+    /// - The block is at least of `shape`'s size, and `shape` is that of `payload`.
+    /// - No part of `payload` lies in the block.
+    unsafe fn write_value(&mut self, shape: Shape, payload: Payload<'_>) {
+        let mut at = self.at(shape.value_at());
+        // SAFETY: the payload's length is the shape's, for which there is room; sources lie elsewhere.
+        unsafe {
+            match payload {
+                Payload::Int(number) => at.cast::<i64>().write_unaligned(number),
+                Payload::Chunked(string) => at.cast::<*const ChunkedString>().write_unaligned(Arc::into_raw(string)),
+                Payload::Bytes { parts, .. } => {
+                    for part in parts {
+                        ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
+                        at = at.add(part.len());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the entry another value and expiry: in its block if nobody else holds it and it fits, else in a new one.
+    pub(crate) fn set(&mut self, payload: Payload<'_>, expiry: Option<Millis>, ledger: &mut Ledger) {
+        let old = self.shape();
+        let new = Shape::new(payload.kind(), expiry.is_some(), old.key_len, payload.len());
+        if old.fits(new) && old.kind() != CHUNKED && self.is_alone() {
+            // SAFETY: alone, as just checked; the block is of the new shape's size too, with the key in place; the
+            // payload was handed in from outside the block, since `self` is borrowed mutably.
+            unsafe {
+                self.write_header(new);
+                if let Some(expiry) = expiry {
+                    self.at(8).cast::<i64>().write(expiry.0);
+                }
+                self.write_value(new, payload);
+            }
+            return;
+        }
+        let new = Self::new(self.tag(), self.key(), expiry, self.clock(), payload, ledger);
+        mem::replace(self, new).leave(ledger);
+    }
+
+    /// Gives the entry another expiry.
+    pub(crate) fn set_expiry(&mut self, expiry: Option<Millis>, ledger: &mut Ledger) {
+        match expiry {
+            Some(expiry) if self.flags() & EXPIRY != 0 && self.is_alone() => {
+                // SAFETY: alone, and with EXPIRY set bytes 8 to 15 are an aligned i64.
+                unsafe { self.at(8).cast::<i64>().write(expiry.0) };
+            }
+            None if self.flags() & EXPIRY == 0 => {}
+            _ => {
+                let key = self.key().as_ptr();
+                let key_len = self.key().len();
+                // SAFETY: the key lies in the old block, which lives until the new one is made from it.
+                let key = unsafe { std::slice::from_raw_parts(key, key_len) };
+                self.move_to(self.tag(), key, expiry, ledger);
+            }
+        }
+    }
+
+    /// Puts the value under another key, or expiry, in a new block.
+    pub(crate) fn move_to(&mut self, tag: u16, key: &[u8], expiry: Option<Millis>, ledger: &mut Ledger) {
+        let alone = self.is_alone();
+        let new = match self.value() {
+            ValueRef::Int(number) => Self::new(tag, key, expiry, self.clock(), Payload::Int(number), ledger),
+            ValueRef::Bytes(bytes) => {
+                let raw = self.flags() & RAW != 0;
+                Self::new(
+                    tag,
+                    key,
+                    expiry,
+                    self.clock(),
+                    Payload::Bytes { parts: &[bytes], raw },
+                    ledger,
+                )
+            }
+            ValueRef::Chunked(string) => {
+                // SAFETY: the pointer came from `Arc::into_raw`; the reference that the block holds moves to the new
+                // block if the old one is freed below without giving it up (alone), and is doubled otherwise.
+                let string = unsafe {
+                    if !alone {
+                        Arc::increment_strong_count(string);
+                    }
+                    Arc::from_raw(string)
+                };
+                Self::new(tag, key, expiry, self.clock(), Payload::Chunked(string), ledger)
+            }
+        };
+        let old = mem::replace(self, new);
+        let shape = old.shape();
+        if alone {
+            ledger.remove(shape.block_bytes());
+            // SAFETY: `old` was the only reference, and a chunked value has moved on.
+            unsafe { dealloc(old.block(), shape.layout()) };
+        } else {
+            ledger.leave_to_frozen(shape.block_bytes());
+            old.release(ledger.account());
+        }
+    }
+
+    /// A copy that shares nothing.
+    pub(crate) fn duplicate(&self, ledger: &mut Ledger) -> Self {
+        let raw = self.flags() & RAW != 0;
+        let parts;
+        let payload = match self.value() {
+            ValueRef::Int(number) => Payload::Int(number),
+            ValueRef::Bytes(bytes) => {
+                parts = [bytes];
+                Payload::Bytes { parts: &parts, raw }
+            }
+            ValueRef::Chunked(string) => Payload::Chunked(string.duplicate(ledger)),
+        };
+        Self::new(self.tag(), self.key(), self.expiry(), self.clock(), payload, ledger)
+    }
+
+    /// The owner gives its reference up.
+    pub(crate) fn leave(self, ledger: &mut Ledger) {
+        let shape = self.shape();
+        if !self.is_alone() {
+            ledger.leave_to_frozen(self.memory_bytes());
+            self.release(ledger.account());
+            return;
+        }
+        if let Some(string) = self.chunked() {
+            ChunkedString::leave(string, ledger);
+        }
+        ledger.remove(shape.block_bytes());
+        // SAFETY: `self` was the only reference and is gone now; a chunked value was given up above.
+        unsafe { dealloc(self.block(), shape.layout()) };
+    }
+
+    /// A frozen view gives its reference up.
+    pub(crate) fn release(self, account: &Account) {
+        if !self.count().decrement() {
+            return;
+        }
+        let shape = self.shape();
+        if let Some(string) = self.chunked() {
+            ChunkedString::release(string, account);
+        }
+        account.freed(shape.block_bytes());
+        // SAFETY: the count says that `self` was the last reference; a chunked value was given up above.
+        unsafe { dealloc(self.block(), shape.layout()) };
+    }
+
+    /// The reference to the tree of a chunked value, to be given up by the last holder of the block.
+    fn chunked(&self) -> Option<Arc<ChunkedString>> {
+        match self.value() {
+            // SAFETY: the pointer came from `Arc::into_raw`, and the caller frees the block without using it again.
+            ValueRef::Chunked(string) => Some(unsafe { Arc::from_raw(string) }),
+            _ => None,
+        }
+    }
+
+    /// Adds `bytes` at the end of the string; gives the new length.
+    pub(crate) fn append(&mut self, bytes: &[u8], ledger: &mut Ledger) -> usize {
+        let len = match self.value() {
+            ValueRef::Int(number) => {
+                let mut text = Vec::with_capacity(20);
+                number::write_i64(&mut text, number);
+                return self.set_raw(&[&text, bytes], ledger);
+            }
+            ValueRef::Bytes(old) => old.len(),
+            ValueRef::Chunked(string) => string.len(),
+        };
+        self.splice(len, len, bytes, ledger)
+    }
+
+    /// Writes `bytes`, at least one, at `offset`, zeros between the end and there; gives the new length.
+    pub(crate) fn write_at(&mut self, offset: usize, bytes: &[u8], ledger: &mut Ledger) -> usize {
+        let len = match self.value() {
+            ValueRef::Int(number) => {
+                let mut text = Vec::with_capacity(20);
+                number::write_i64(&mut text, number);
+                self.set_raw(&[&text], ledger)
+            }
+            ValueRef::Bytes(old) => old.len(),
+            ValueRef::Chunked(string) => string.len(),
+        };
+        self.splice(len, offset, bytes, ledger)
+    }
+
+    /// Writes into a string of `len` bytes that is not an integer.
+    fn splice(&mut self, len: usize, offset: usize, bytes: &[u8], ledger: &mut Ledger) -> usize {
+        let end = offset
+            .checked_add(bytes.len())
+            .expect("a string within the address space");
+        let new_len = len.max(end);
+        let old = self.shape();
+        if old.kind() == CHUNKED {
+            self.chunked_mut(ledger, |string, ledger| string.write(offset, bytes, ledger));
+            return new_len;
+        }
+        if new_len > INLINE_BYTES_MAX {
+            let string = {
+                let ValueRef::Bytes(old) = self.value() else {
+                    unreachable!("neither integer nor chunked")
+                };
+                let mut string = ChunkedString::new(&[old], ledger);
+                ChunkedString::make_mut(&mut string, ledger).write(offset, bytes, ledger);
+                string
+            };
+            self.set(Payload::Chunked(string), self.expiry(), ledger);
+            return new_len;
+        }
+        let new = Shape::new(BYTES | RAW, old.has(EXPIRY), old.key_len, new_len);
+        if old.fits(new) && self.is_alone() {
+            // SAFETY: alone, and the block has room for the new length, which covers both the gap and `bytes`; these
+            // come from outside, since `self` is borrowed mutably.
+            unsafe {
+                self.write_header(new);
+                let value = self.at(new.value_at());
+                if offset > len {
+                    ptr::write_bytes(value.add(len), 0, offset - len);
+                }
+                ptr::copy_nonoverlapping(bytes.as_ptr(), value.add(offset), bytes.len());
+            }
+            return new_len;
+        }
+        let new = {
+            let ValueRef::Bytes(old) = self.value() else {
+                unreachable!("neither integer nor chunked")
+            };
+            let parts = [
+                &old[..offset.min(len)],
+                &ZEROS[..offset.saturating_sub(len)],
+                bytes,
+                &old[end.min(len)..],
+            ];
+            Self::new(
+                self.tag(),
+                self.key(),
+                self.expiry(),
+                self.clock(),
+                Payload::Bytes {
+                    parts: &parts,
+                    raw: true,
+                },
+                ledger,
+            )
+        };
+        mem::replace(self, new).leave(ledger);
+        new_len
+    }
+
+    /// Replaces the value by the concatenation of `parts`, which must not lie in the block; gives its length.
+    fn set_raw(&mut self, parts: &[&[u8]], ledger: &mut Ledger) -> usize {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let payload = if len > INLINE_BYTES_MAX {
+            Payload::Chunked(ChunkedString::new(parts, ledger))
+        } else {
+            Payload::Bytes { parts, raw: true }
+        };
+        self.set(payload, self.expiry(), ledger);
+        len
+    }
+
+    /// Changes a chunked value, in a block and a tree that nobody else holds.
+    fn chunked_mut(&mut self, ledger: &mut Ledger, change: impl FnOnce(&mut ChunkedString, &mut Ledger)) {
+        if !self.is_alone() {
+            let key = self.key().to_vec();
+            self.move_to(self.tag(), &key, self.expiry(), ledger);
+        }
+        let at = self.at(self.shape().value_at()).cast::<*const ChunkedString>();
+        // SAFETY: a chunked value came from `Arc::into_raw`. The reference is taken out of the block, which is ours
+        // alone, and put back, changed or not.
+        unsafe {
+            let mut string = Arc::from_raw(at.read_unaligned());
+            change(ChunkedString::make_mut(&mut string, ledger), ledger);
+            at.write_unaligned(Arc::into_raw(string));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// Address and size of every block of the entry.
+    pub(crate) fn for_each_block(&self, each: &mut dyn FnMut(usize, usize)) {
+        each(self.block().addr(), self.shape().block_bytes());
+        if let ValueRef::Chunked(string) = self.value() {
+            string.for_each_block(each);
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &String::from_utf8_lossy(self.key()))
+            .field("value", &self.value())
+            .field("expiry", &self.expiry())
+            .finish()
+    }
+}
+
+/// Asks the processor to bring the cache line at `address` near; any address will do.
+#[inline]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of whatever address changes nothing that a program sees.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

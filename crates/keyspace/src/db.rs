@@ -1,0 +1,202 @@
+//! One database: a table of entries, and what Redis asks of it.
+
+use std::mem;
+use std::sync::Arc;
+
+use base::{Millis, Rng};
+use ds::account::Account;
+use ds::table::{Expired, Overwritten};
+use ds::{Entry, Hasher, KeyHash, NewValue, Removed, StringMut, Table};
+
+/// What an entry takes in the table on average, in bytes: a slot of eight, at four fifths full, and headers.
+const TABLE_BYTES_PER_ENTRY: usize = 11;
+
+/// One database.
+///
+/// Every hash handed in must be that of the key next to it, by [`crate::Keyspace::hash`] of the keyspace it is in.
+#[derive(Debug)]
+pub struct Db {
+    table: Table,
+    /// The sum of all expiries, in milliseconds since the epoch.
+    expiry_sum: i128,
+}
+
+impl Db {
+    pub(crate) fn new(hasher: Arc<Hasher>, account: Arc<Account>) -> Self {
+        Self {
+            table: Table::new(hasher, account),
+            expiry_sum: 0,
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            table: self.table.take(),
+            expiry_sum: mem::take(&mut self.expiry_sum),
+        }
+    }
+
+    pub(crate) fn freeze(&self) -> ds::Frozen {
+        self.table.freeze()
+    }
+
+    /// Bytes of heap that the database reaches, as the allocator rounds them.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.table.memory_bytes()
+    }
+
+    /// The number of keys.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The number of keys with an expiry.
+    #[must_use]
+    pub fn expiring_len(&self) -> u64 {
+        self.table.expiring_len()
+    }
+
+    /// Asks the processor to fetch where a coming [`Self::get`] begins. With many keys known ahead: this for all of
+    /// them, then [`Self::prefetch_entry`] for all of them, then the look-ups.
+    #[inline]
+    pub fn prefetch(&self, hash: KeyHash) {
+        self.table.prefetch(hash);
+    }
+
+    /// Asks the processor to fetch the entry that a coming [`Self::get`] will likely find.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) {
+        self.table.prefetch_entry(hash);
+    }
+
+    /// The entry of `key`.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+        self.table.get(key, hash)
+    }
+
+    /// Gives `key` this value and this expiry, whatever it had; says whether it existed. A key that existed keeps its
+    /// access clock, a new one starts at 0.
+    pub fn set(&mut self, key: &[u8], hash: KeyHash, value: NewValue<'_>, expiry: Option<Millis>) -> bool {
+        let old = self.table.set(key, hash, value, expiry);
+        self.expiry_changed(old, expiry)
+    }
+
+    /// Gives an existing `key` another expiry, or none; says whether the key exists.
+    pub fn set_expiry(&mut self, key: &[u8], hash: KeyHash, expiry: Option<Millis>) -> bool {
+        let old = self.table.set_expiry(key, hash, expiry);
+        if old.is_some() {
+            self.expiry_changed(old, expiry)
+        } else {
+            false
+        }
+    }
+
+    /// The string at `key`, to change a part of it. An integer becomes its text at the first change.
+    pub fn string_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<StringMut<'_>> {
+        self.table.string_mut(key, hash)
+    }
+
+    /// Takes `key` out.
+    pub fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<Removed> {
+        let removed = self.table.remove(key, hash)?;
+        self.expiry_sum -= sum(removed.entry().expiry());
+        Some(removed)
+    }
+
+    /// Takes `key` out and frees it here and now; says whether it existed. Cheaper than [`Self::remove`] where neither
+    /// the value nor another thread to free it is wanted.
+    pub fn delete(&mut self, key: &[u8], hash: KeyHash) -> bool {
+        let old = self.table.delete(key, hash);
+        self.expiry_changed(old, None)
+    }
+
+    /// Puts value, expiry and clock of a removed entry under `key`, whatever it had; says whether it existed.
+    ///
+    /// Panics if the entry comes from another keyspace.
+    pub fn insert(&mut self, key: &[u8], hash: KeyHash, removed: Removed) -> bool {
+        let expiry = removed.entry().expiry();
+        let old = self.table.insert(key, hash, removed);
+        self.expiry_changed(old, expiry)
+    }
+
+    /// A copy of the entry of `key`, to be inserted elsewhere in this keyspace. It shares nothing with the original.
+    #[must_use]
+    pub fn copy_value(&self, key: &[u8], hash: KeyHash) -> Option<Removed> {
+        self.table.duplicate(key, hash)
+    }
+
+    /// A random entry, every one about equally likely.
+    pub fn random(&self, rng: &mut Rng) -> Option<&Entry> {
+        self.table.random(rng)
+    }
+
+    /// Visits `count` entries from `cursor` on, or a few more, and gives the next cursor; 0 starts, and as an answer
+    /// means the end. Cursors are below 2⁴⁸, and any number is a valid one.
+    ///
+    /// Every key that is there from the first call to the last is visited, once, whatever else happens in between.
+    pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(&Entry)) -> u64 {
+        self.table.scan(cursor, count, visit)
+    }
+
+    /// All entries, in hash order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.table.iter()
+    }
+
+    /// No key expires before this moment; `None` if none expires at all. It is a bound: the key that set it may have
+    /// got a later expiry since, or be gone. [`Self::next_expired`] corrects it.
+    #[must_use]
+    pub fn soonest_expiry(&self) -> Option<Millis> {
+        self.table.soonest_expiry()
+    }
+
+    /// A key whose time has come: its expiry is `now` or earlier. `None` where [`Self::expire_step`] gives `None` or
+    /// `More`.
+    #[must_use]
+    pub fn next_expired(&self, now: Millis) -> Option<&Entry> {
+        match self.table.next_expired(now) {
+            Expired::Found(entry) => Some(entry),
+            Expired::None | Expired::More => None,
+        }
+    }
+
+    /// Looks for a key whose time has come, through a bounded part of the database.
+    #[must_use]
+    pub fn expire_step(&self, now: Millis) -> Expired<'_> {
+        self.table.next_expired(now)
+    }
+
+    /// The average time to live of the keys with an expiry, in milliseconds; 0 if there are none.
+    #[must_use]
+    pub fn average_ttl(&self, now: Millis) -> i64 {
+        match i128::from(self.expiring_len()) {
+            0 => 0,
+            count => (self.expiry_sum / count - i128::from(now.0)).clamp(0, i64::MAX.into()) as i64,
+        }
+    }
+
+    /// The memory that this entry takes, in bytes, its share of the table included.
+    #[must_use]
+    pub fn bytes_of(&self, entry: &Entry) -> usize {
+        entry.memory_bytes() + TABLE_BYTES_PER_ENTRY
+    }
+
+    fn expiry_changed(&mut self, old: Option<Overwritten>, new: Option<Millis>) -> bool {
+        self.expiry_sum += sum(new) - sum(old.and_then(|old| old.expiry));
+        old.is_some()
+    }
+}
+
+fn sum(expiry: Option<Millis>) -> i128 {
+    expiry.map_or(0, |Millis(expiry)| i128::from(expiry))
+}

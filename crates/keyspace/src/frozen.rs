@@ -1,0 +1,112 @@
+//! The keyspace at one moment.
+
+use std::sync::Arc;
+
+use base::DbIndex;
+use ds::FrozenEntry;
+
+/// All databases as they were at one moment. A clone is another reader of the same view.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    dbs: Vec<ds::Frozen>,
+    view: View,
+}
+
+/// What one freeze and all that comes of it hold together, so that the keyspace can count views.
+#[derive(Clone, Debug)]
+struct View {
+    _shared: Arc<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    _views: Arc<()>,
+}
+
+impl Frozen {
+    pub(crate) fn new(dbs: Vec<ds::Frozen>, views: Arc<()>) -> Self {
+        Self {
+            dbs,
+            view: View {
+                _shared: Arc::new(Counted { _views: views }),
+            },
+        }
+    }
+
+    /// The databases in order, the empty ones too.
+    pub fn databases(self) -> impl Iterator<Item = FrozenDb> {
+        let view = self.view;
+        self.dbs.into_iter().enumerate().map(move |(index, table)| FrozenDb {
+            index: DbIndex(index as u32),
+            table,
+            view: view.clone(),
+        })
+    }
+
+    /// The number of keys in all databases.
+    #[must_use]
+    pub fn key_count(&self) -> u64 {
+        self.dbs.iter().map(ds::Frozen::len).sum()
+    }
+}
+
+/// One database as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct FrozenDb {
+    index: DbIndex,
+    table: ds::Frozen,
+    view: View,
+}
+
+impl FrozenDb {
+    /// Its number.
+    #[must_use]
+    pub fn index(&self) -> DbIndex {
+        self.index
+    }
+
+    /// The number of keys.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The number of keys with an expiry.
+    #[must_use]
+    pub fn expiring_len(&self) -> u64 {
+        self.table.expiring_len()
+    }
+}
+
+impl IntoIterator for FrozenDb {
+    type Item = FrozenEntry;
+    type IntoIter = FrozenEntries;
+
+    fn into_iter(self) -> FrozenEntries {
+        FrozenEntries {
+            entries: self.table.into_entries(),
+            _view: self.view,
+        }
+    }
+}
+
+/// The entries of a frozen database in hash order; gives memory back as it passes.
+#[derive(Debug)]
+pub struct FrozenEntries {
+    entries: ds::FrozenEntries,
+    _view: View,
+}
+
+impl Iterator for FrozenEntries {
+    type Item = FrozenEntry;
+
+    fn next(&mut self) -> Option<FrozenEntry> {
+        self.entries.next()
+    }
+}
