@@ -10,6 +10,8 @@ pub trait ArgsExt<'a> {
     fn key(self, at: usize) -> &'a [u8];
     /// Word `at` as an integer.
     fn int(self, at: usize) -> Result<i64>;
+    /// Word `at` as an integer of 32 bits.
+    fn int32(self, at: usize) -> Result<i32>;
     /// Word `at` as a database number that this server has.
     fn db(self, at: usize, databases: u32) -> Result<DbIndex>;
     /// Whether word `at` is `word`, letter case aside.
@@ -27,8 +29,15 @@ impl<'a> ArgsExt<'a> for Args<'a> {
         base::number::parse_i64(self.get(at)).ok_or(Error::NotAnInteger)
     }
 
+    fn int32(self, at: usize) -> Result<i32> {
+        // The grammar is stock's.
+        const OUT_OF_RANGE: Error =
+            Error::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+        i32::try_from(self.int(at)?).map_err(|_| OUT_OF_RANGE)
+    }
+
     fn db(self, at: usize, databases: u32) -> Result<DbIndex> {
-        let number = self.int(at)?;
+        let number = self.int32(at)?;
         match u32::try_from(number) {
             Ok(index) if index < databases => Ok(DbIndex(index)),
             _ => Err(Error::DbIndexOutOfRange),

@@ -93,7 +93,8 @@ fn state(request: &Request<'_>, settings: &Settings) -> Option<Error> {
     let name = request.command.spec.name;
     let replica = settings.role == Role::Replica;
 
-    if settings.maxmemory > 0 && settings.used_memory > settings.maxmemory && flags.has(Flags::DENY_OOM) {
+    let limited = settings.maxmemory > 0 && !(replica && settings.ignore_maxmemory_as_replica);
+    if limited && settings.used_memory > settings.maxmemory && flags.has(Flags::DENY_OOM) {
         return Some(OOM);
     }
     if settings.save_failed && !replica && (writes || name == "ping") {

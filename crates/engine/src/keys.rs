@@ -82,6 +82,19 @@ impl Data {
         self.notify(db, Event::EXPIRED, key);
     }
 
+    /// Puts another dataset in place of this one, which is handed over. Watchers of keys in either are told.
+    pub fn replace_keyspace(&mut self, keyspace: Keyspace) -> Keyspace {
+        let mut watch = std::mem::take(&mut self.watch);
+        for index in 0..self.keyspace.databases() {
+            let db = DbIndex(index);
+            let in_it = |of: &Keyspace, key: &[u8]| of.db(db).get(key, of.hash(key)).is_some();
+            watch.touch_database(db, |key| in_it(&self.keyspace, key) || in_it(&keyspace, key));
+        }
+        self.watch = watch;
+        self.replica_expiring.clear();
+        std::mem::replace(&mut self.keyspace, keyspace)
+    }
+
     /// Lets go of a value; a heavy one is freed elsewhere.
     pub fn discard(&mut self, removed: Removed) {
         const HEAVY: usize = 64;
@@ -171,6 +184,14 @@ impl Reader<'_> {
         Some(entry)
     }
 
+    /// The entry of `key` for a command that asks about it: counts hit or miss, and leaves the access clock alone.
+    pub fn inspect(&mut self, key: &[u8]) -> Option<&Entry> {
+        let touch = std::mem::replace(&mut self.touch, false);
+        let found = self.get(key).is_some();
+        self.touch = touch;
+        if found { self.peek(key) } else { None }
+    }
+
     /// The entry of `key`, unstamped and uncounted: for commands that ask about a key rather than use it.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let hash = self.data.keyspace.hash(key);
@@ -178,6 +199,16 @@ impl Reader<'_> {
             return None;
         }
         self.data.keyspace.db(self.db).get(key, hash)
+    }
+
+    /// How many bytes `key` takes, its share of the table included.
+    pub fn bytes_of(&mut self, key: &[u8]) -> Option<usize> {
+        let hash = self.data.keyspace.hash(key);
+        if !self.settle_expiry(key, hash, Access::Read) {
+            return None;
+        }
+        let db = self.data.keyspace.db(self.db);
+        db.get(key, hash).map(|entry| db.bytes_of(entry))
     }
 
     /// The string at `key`, or an error when another type is there.
@@ -354,7 +385,8 @@ impl<'a> StrRef<'a> {
     }
 }
 
-fn int_text(n: i64) -> Vec<u8> {
+/// The decimal text of a number.
+pub(crate) fn int_text(n: i64) -> Vec<u8> {
     let mut text = Vec::with_capacity(20);
     base::number::write_i64(&mut text, n);
     text
@@ -432,6 +464,12 @@ impl<'a> std::ops::DerefMut for Writer<'a> {
 impl<'a> Writer<'a> {
     pub(crate) fn new(reader: Reader<'a>) -> Self {
         Self { reader, commits: 0, propagated: false }
+    }
+
+    /// Names one more event of a change that is already committed.
+    pub fn announce(&mut self, key: &[u8], event: Event) {
+        let db = self.reader.db;
+        self.reader.data.notify(db, event, key);
     }
 
     /// Propagates these words in place of the request, from the database of these keys.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub too_few_replicas: bool,
     /// The limit of memory in bytes; 0 for none.
     pub maxmemory: u64,
+    /// A replica leaves the limit to its primary.
+    pub ignore_maxmemory_as_replica: bool,
     /// Bytes in use as `maxmemory` counts them, as of the last look.
     pub used_memory: u64,
     /// The password of the default user.
@@ -81,6 +83,8 @@ pub struct Settings {
     pub lazy_user_del: bool,
     /// Whether the background expiry cycle runs.
     pub active_expire: bool,
+    /// Whether checksums of RDB files and DUMP payloads are passed over, as DEBUG asks.
+    pub skip_checksum: bool,
     /// Whether RESTORE checks its payload deeply.
     pub sanitize_dump_payload: bool,
 }
@@ -96,6 +100,7 @@ impl Default for Settings {
             save_failed: false,
             too_few_replicas: false,
             maxmemory: 0,
+            ignore_maxmemory_as_replica: true,
             used_memory: 0,
             password: None,
             debug_command: Allow::Never,
@@ -110,6 +115,7 @@ impl Default for Settings {
             lazy_user_flush: false,
             lazy_user_del: false,
             active_expire: true,
+            skip_checksum: false,
             sanitize_dump_payload: false,
         }
     }

@@ -89,6 +89,11 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         true
     }
 
+    /// Puts a string here, in place of whatever is there. See [`StringSlot::set_bytes`].
+    pub fn set_bytes(self, bytes: &[u8], expiry: Expiry, event: Event) {
+        StringSlot::new(self).set_bytes(bytes, expiry, event);
+    }
+
     /// Stamps the access clock of what is there (a 24-bit value).
     pub fn stamp(&self, clock: u32) {
         if let Some(entry) = self.entry() {

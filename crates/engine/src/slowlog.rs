@@ -53,6 +53,11 @@ impl Slowlog {
         self.entries.iter()
     }
 
+    /// Forgets the oldest over `max_len`.
+    pub fn truncate(&mut self, max_len: usize) {
+        self.entries.truncate(max_len);
+    }
+
     /// Forgets all entries; numbers go on.
     pub fn clear(&mut self) {
         self.entries.clear();

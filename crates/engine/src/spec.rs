@@ -19,6 +19,8 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Finds the keys when `keys` cannot tell alone: the positions of the keys in the request.
     pub get_keys: Option<fn(Args<'_>) -> Vec<usize>>,
+    /// What really happens to the keys of a request, where that depends on its arguments.
+    pub get_key_flags: Option<fn(Args<'_>) -> KeyFlags>,
     /// The documentation group.
     pub category: Category,
     /// What the gates need to know.
@@ -49,6 +51,7 @@ impl Spec {
         arity: Arity::Exactly(1),
         keys: &[],
         get_keys: None,
+        get_key_flags: None,
         category: Category::Generic,
         flags: Flags::NONE,
         acl: Acl::NONE,

@@ -33,6 +33,8 @@ pub struct ServerState {
     pub meters: crate::node::Meters,
     /// Background expiry and the rest of the timer are stopped (DEBUG PAUSE-CRON).
     pub cron_paused: bool,
+    /// A shutdown that waits for replicas.
+    pub shutdown: Option<crate::shutdown::Pending>,
 }
 
 impl Host for ServerState {

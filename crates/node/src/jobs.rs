@@ -1,26 +1,50 @@
 //! Background jobs: what they are given and what they give back. Their bodies are functions over `Read`, `Write` and
 //! [`crate::Disk`], so that the server runs them on threads and the simulator in place.
 
-use engine::SessionId;
 use base::{DbIndex, Offset, ReplId};
+use engine::SessionId;
 use keyspace::{Frozen, Keyspace};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tells a job to stop, from another thread.
+mod load;
+mod save;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use load::{FileLoad, run_load, run_load_file};
+pub use save::{run_save, run_transfer};
+
+/// Tells a job to stop, from another thread. Clones are the same flag.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(pub Arc<AtomicBool>);
+pub struct Cancel(Arc<CancelFlag>);
+
+#[derive(Debug, Default)]
+struct CancelFlag {
+    raised: AtomicBool,
+    /// Held while what the job made takes the place of what was there.
+    commit: Mutex<()>,
+}
 
 impl Cancel {
-    /// Asks the job to stop soon.
+    /// Asks the job to stop soon. On return, what it made is either in its place already or will never be: what is put
+    /// there next is not overwritten.
     pub fn cancel(&self) {
-        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.0.raised.store(true, Ordering::SeqCst);
+        drop(self.0.commit.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Whether it was asked to.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::Relaxed)
+        self.0.raised.load(Ordering::Relaxed)
+    }
+
+    /// Runs `commit`, unless the job is cancelled before.
+    fn commit<T>(&self, commit: impl FnOnce() -> T) -> Option<T> {
+        let _held = self.0.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.0.raised.load(Ordering::SeqCst)).then(commit)
     }
 }
 
@@ -47,7 +71,7 @@ pub struct Position {
 }
 
 /// How a dataset is to be written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// Compress strings.
     pub compression: bool,
@@ -61,6 +85,10 @@ pub struct WriteOptions {
     pub unix_seconds: i64,
     /// Bytes in use: aux field `used-mem`.
     pub used_memory: u64,
+    /// What the access clocks mean, under a policy for which they are worth saving.
+    pub access_clock: Option<rdb::AccessClock>,
+    /// Function libraries to be passed on.
+    pub functions: Arc<[Vec<u8>]>,
 }
 
 /// A save to disk.
@@ -127,6 +155,10 @@ pub struct LoadJob {
     pub into: Keyspace,
     /// In memory or through a file.
     pub via: LoadVia,
+    /// Compare the checksum at the end.
+    pub checksum: bool,
+    /// What the access clocks mean.
+    pub access_clock: rdb::AccessClock,
     /// Microseconds to wait per key, for tests.
     pub key_delay_us: i64,
     /// Stops it.
@@ -164,4 +196,14 @@ pub enum LoadFailure {
     Bad(String),
     /// It was told to stop.
     Cancelled,
+}
+
+impl std::fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(what) | Self::Bad(what) => f.write_str(what),
+            Self::Timeout => f.write_str("nothing came for too long"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
 }

@@ -11,6 +11,8 @@
 //! `server` runs one of these on sockets and threads; `sim` runs many on a virtual network. Neither the clock, nor a
 //! socket, nor a file, nor entropy is touched here: [`Outside`] and [`Effect`] stand for them.
 
+pub mod config_command;
+pub mod digest;
 pub mod effect;
 pub mod host;
 pub mod jobs;
@@ -19,6 +21,7 @@ pub mod outside;
 pub mod persistence;
 pub mod replication;
 pub mod settings;
+pub mod shutdown;
 
 mod commands;
 

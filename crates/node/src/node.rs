@@ -19,7 +19,6 @@ pub struct Node {
     /// Everything around it.
     pub state: ServerState,
     argv: Argv,
-    last_tick: Now,
 }
 
 /// What became of a new connection.
@@ -117,9 +116,10 @@ impl Node {
             config_file: None,
             meters: Meters::default(),
             cron_paused: false,
+            shutdown: None,
             config,
         };
-        let mut node = Self { engine, state, argv: Argv::default(), last_tick: now };
+        let mut node = Self { engine, state, argv: Argv::default() };
         crate::settings::apply(&mut node.state, &mut node.engine);
         Ok(node)
     }
@@ -268,8 +268,8 @@ impl Node {
         }
         self.enforce_output_limits(now);
         persistence::tick(&mut self.state, &mut self.engine);
+        crate::shutdown::tick(&mut self.state, &mut self.engine);
         crate::replication::tick(self);
-        self.last_tick = now;
         self.after_execution();
     }
 
@@ -277,7 +277,7 @@ impl Node {
     #[must_use]
     pub fn tick_interval_ms(&self) -> u64 {
         const MOST_MS: u64 = 100;
-        (1000 / u64::from(self.state.config.hz.clamp(1, 500) as u32)).clamp(2, MOST_MS)
+        (1000 / u64::from(self.state.config.hz.clamp(1, 500))).clamp(2, MOST_MS)
     }
 
     fn end_pauses(&mut self, now: Now) {
@@ -326,7 +326,7 @@ impl Node {
     }
 
     fn close_idle_sessions(&mut self, now: Now) {
-        let timeout_ms = self.state.config.timeout as u64 * 1000;
+        let timeout_ms = u64::from(self.state.config.timeout) * 1000;
         if timeout_ms == 0 {
             return;
         }

@@ -13,6 +13,8 @@ pub trait Outside {
     fn sleep(&mut self, microseconds: u64);
     /// What the process uses of the machine, as of now.
     fn resources(&self) -> Resources;
+    /// Asks the allocator to give free memory back to the system.
+    fn purge_memory(&mut self);
 }
 
 /// What the process uses of the machine. Zero where it is not known.

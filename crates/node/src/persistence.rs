@@ -11,6 +11,7 @@ use crate::effect::Effect;
 use crate::host::ServerState;
 use crate::jobs::{Cancel, Progress, SaveJob, WriteOptions};
 use base::Now;
+use config::MaxmemoryPolicy as Policy;
 use engine::host::Level;
 use engine::Engine;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct Persistence {
     pub last_duration_seconds: i64,
     /// Saves that ended well.
     pub saves: u64,
+    /// Function libraries that came with the dataset, to be saved and passed on with it.
+    pub functions: Arc<[Vec<u8>]>,
     /// Keys loaded by the last load.
     pub last_load_keys: u64,
     /// Keys passed over by the last load because their time had passed.
@@ -67,6 +70,7 @@ impl Persistence {
             last_ok: true,
             last_duration_seconds: -1,
             saves: 0,
+            functions: Arc::from([]),
             last_load_keys: 0,
             last_load_expired: 0,
             last_freeze_us: 0,
@@ -172,6 +176,24 @@ pub fn write_options(state: &ServerState, engine: &Engine) -> WriteOptions {
         position: crate::replication::position(state, engine),
         unix_seconds: engine.now.unix_ms().seconds(),
         used_memory: state.outside.allocated_bytes(),
+        access_clock: match state.config.maxmemory_policy {
+            Policy::VolatileLru | Policy::AllkeysLru | Policy::VolatileLfu | Policy::AllkeysLfu => {
+                Some(access_clock(engine))
+            }
+            Policy::VolatileRandom | Policy::VolatileTtl | Policy::AllkeysRandom | Policy::NoEviction => None,
+        },
+        functions: state.persistence.functions.clone(),
+    }
+}
+
+/// What the access clocks of entries mean now, for saving and loading them.
+#[must_use]
+pub fn access_clock(engine: &Engine) -> rdb::AccessClock {
+    let (data, now) = (&engine.data, engine.data.access_clock);
+    if data.settings.lfu {
+        rdb::AccessClock::Lfu { now_minutes: now as u16, decay_minutes: data.settings.lfu_decay_minutes }
+    } else {
+        rdb::AccessClock::Lru { now_seconds: now }
     }
 }
 
@@ -229,7 +251,7 @@ pub fn saved(state: &mut ServerState, engine: &mut Engine, id: u64, result: Resu
 /// Whether a failed save holds writes back.
 fn refresh_gate(state: &ServerState, engine: &mut Engine) {
     let config = &state.config;
-    let watched = config.stop_writes_on_bgsave_error && !config.save.is_empty();
+    let watched = config.stop_writes_on_bgsave_error && !crate::settings::save_points(config).is_empty();
     engine.data.settings.save_failed = watched && !state.persistence.last_ok;
 }
 
@@ -247,7 +269,9 @@ pub fn tick(state: &mut ServerState, engine: &mut Engine) {
     let since = seconds - persistence.last_save_seconds;
     let dirty = engine.data.dirty;
     let reached = crate::settings::save_points(&state.config)
-        .find(|point| dirty >= point.changes && since > point.seconds);
+        .iter()
+        .copied()
+        .find(|point| dirty >= point.changes.max(0) as u64 && since > point.seconds);
     if let Some(point) = reached {
         state.log(Level::Notice, format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
         begin(state, engine, false);
@@ -258,12 +282,84 @@ pub fn tick(state: &mut ServerState, engine: &mut Engine) {
 /// saving is configured, so that a restart does not bring the old one back.
 pub fn on_flushed_all(state: &mut ServerState, engine: &mut Engine) {
     state.persistence.cancel();
-    if crate::settings::save_points(&state.config).next().is_some() {
+    if !crate::settings::save_points(&state.config).is_empty() {
         let dirty = engine.data.dirty;
         // What goes wrong is in the log; the next save point tries again.
         let _ = save_now(state, engine);
         engine.data.dirty = dirty;
     }
+}
+
+/// A keyspace with nothing in it, as large as configured.
+#[must_use]
+pub fn empty_keyspace(state: &mut ServerState, engine: &Engine) -> keyspace::Keyspace {
+    keyspace::Keyspace::new(engine.data.keyspace.databases(), state.rng.next_u64())
+}
+
+/// Loads the file at the start, if there is one.
+///
+/// # Errors
+/// What is wrong with it: the server must not start without its data.
+pub fn load_at_start(state: &mut ServerState, engine: &mut Engine) -> Result<(), String> {
+    let file = state.config.dbfilename.to_str().into_owned();
+    let disk = state.outside.disk();
+    match disk.size(&file) {
+        Ok(None) => return Ok(()),
+        Ok(Some(_)) => {}
+        Err(error) => return Err(format!("Can't look for the RDB file {file}: {error}")),
+    }
+    let began_us = engine.read_clock();
+    let into = empty_keyspace(state, engine);
+    let options = file_load_options(state, engine);
+    let loaded = load_file(state, &file, into, options)
+        .map_err(|failure| format!("Error reading the RDB file {file}: {failure}"))?;
+    let position = loaded.position;
+    adopt(state, engine, *loaded);
+    if let Some(position) = position {
+        crate::replication::resume(state, engine, position);
+    }
+    let seconds = engine.read_clock().saturating_sub(began_us) as f64 / 1e6;
+    state.log(Level::Notice, format!("DB loaded from disk: {seconds:.3} seconds"));
+    Ok(())
+}
+
+/// How a file is read now.
+pub fn file_load_options(state: &ServerState, engine: &Engine) -> rdb::LoadOptions {
+    let replica = engine.data.settings.role == engine::settings::Role::Replica;
+    let checked = state.config.rdbchecksum && !engine.data.settings.skip_checksum;
+    rdb::LoadOptions {
+        expired: if replica { rdb::Expired::Keep } else { rdb::Expired::Drop(engine.now.unix_ms()) },
+        duplicates: rdb::Duplicates::Refused,
+        verify: if checked { rdb::Verify::Checksum } else { rdb::Verify::Nothing },
+        access_clock: access_clock(engine),
+        key_delay_microseconds: i64::from(state.config.key_load_delay),
+    }
+}
+
+/// Reads a file while everything waits.
+///
+/// # Errors
+/// Why there is no dataset.
+pub fn load_file(
+    state: &mut ServerState,
+    file: &str,
+    into: keyspace::Keyspace,
+    options: rdb::LoadOptions,
+) -> Result<Box<crate::jobs::Loaded>, crate::jobs::LoadFailure> {
+    let outside = &mut state.outside;
+    let disk = outside.disk();
+    let (cancel, progress) = (Cancel::default(), Progress::default());
+    let job = crate::jobs::FileLoad { file, into, options, cancel: &cancel, progress: &progress };
+    crate::jobs::run_load_file(&*disk, job, &mut |microseconds| outside.sleep(microseconds))
+}
+
+/// Makes a loaded dataset the dataset.
+pub fn adopt(state: &mut ServerState, engine: &mut Engine, loaded: crate::jobs::Loaded) {
+    state.persistence.last_load_keys = loaded.keys;
+    state.persistence.last_load_expired = loaded.expired;
+    state.persistence.functions = loaded.functions.into();
+    let old = engine.data.replace_keyspace(loaded.keyspace);
+    state.effects.push(Effect::Discard(Box::new(old)));
 }
 
 /// Keeps the figure that `maxmemory` is compared with.

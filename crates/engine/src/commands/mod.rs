@@ -2,8 +2,18 @@
 
 pub mod client;
 pub mod connection;
+pub mod counters;
+pub mod databases;
+pub mod dump;
+pub mod expire;
 pub mod help;
+pub mod keys;
+pub mod lcs;
+pub mod object;
 pub mod observe;
+pub mod scan;
+mod string_options;
+pub mod string_parts;
 pub mod strings;
 pub mod transaction;
 
@@ -24,9 +34,61 @@ pub static ALL: &[&Spec] = &[
     &observe::LATENCY,
     &observe::MONITOR,
     &observe::SLOWLOG,
+    // databases
+    &databases::DBSIZE,
+    &databases::FLUSHALL,
+    &databases::FLUSHDB,
+    &databases::SWAPDB,
+    &databases::TIME,
+    // keys
+    &dump::DUMP,
+    &dump::RESTORE,
+    &dump::RESTORE_ASKING,
+    &expire::EXPIRE,
+    &expire::EXPIREAT,
+    &expire::EXPIRETIME,
+    &expire::PERSIST,
+    &expire::PEXPIRE,
+    &expire::PEXPIREAT,
+    &expire::PEXPIRETIME,
+    &expire::PTTL,
+    &expire::TTL,
+    &keys::COPY,
+    &keys::DEL,
+    &keys::EXISTS,
+    &keys::MOVE,
+    &keys::RANDOMKEY,
+    &keys::RENAME,
+    &keys::RENAMENX,
+    &keys::TOUCH,
+    &keys::TYPE,
+    &keys::UNLINK,
+    &object::OBJECT,
+    &scan::KEYS,
+    &scan::SCAN,
     // strings
+    &counters::DECR,
+    &counters::DECRBY,
+    &counters::INCR,
+    &counters::INCRBY,
+    &counters::INCRBYFLOAT,
+    &lcs::LCS,
+    &string_parts::APPEND,
+    &string_parts::GETRANGE,
+    &string_parts::SETRANGE,
+    &string_parts::STRLEN,
+    &string_parts::SUBSTR,
     &strings::GET,
-    &strings::INCRBY,
+    &strings::GETDEL,
+    &strings::GETEX,
+    &strings::GETSET,
+    &strings::MGET,
+    &strings::MSET,
+    &strings::MSETNX,
+    &strings::PSETEX,
+    &strings::SET,
+    &strings::SETEX,
+    &strings::SETNX,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

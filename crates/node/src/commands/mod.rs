@@ -1,8 +1,18 @@
 //! Commands whose facts live outside the engine.
 
+pub mod debug;
+pub mod memory;
 pub mod save;
+pub mod shutdown;
 
 use engine::Spec;
 
 /// Every command that the node adds to the engine's.
-pub static ALL: &[&Spec] = &[&save::BGSAVE, &save::LASTSAVE, &save::SAVE];
+pub static ALL: &[&Spec] = &[
+    &debug::DEBUG,
+    &memory::MEMORY,
+    &save::BGSAVE,
+    &save::LASTSAVE,
+    &save::SAVE,
+    &shutdown::SHUTDOWN,
+];

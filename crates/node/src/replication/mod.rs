@@ -43,6 +43,9 @@ pub fn position(_state: &ServerState, _engine: &Engine) -> Option<Position> {
     None
 }
 
+/// The dataset loaded at the start stood at `position`: go on from there, as a replica or a primary.
+pub fn resume(_state: &mut ServerState, _engine: &mut Engine, _position: Position) {}
+
 /// Bytes held by the replication stream and backlog.
 #[must_use]
 pub fn stream_memory_bytes(_state: &ServerState) -> u64 {
@@ -93,4 +96,25 @@ impl Node {
 
     /// So many of those bytes were sent.
     pub fn stream_sent(&mut self, _replica: SessionId, _bytes: usize) {}
+}
+
+/// Replicas that have not acknowledged the whole stream: their addresses, and how many bytes they lack.
+#[must_use]
+pub fn lagging_replicas(_state: &ServerState) -> Vec<(String, u64)> {
+    Vec::new()
+}
+
+/// How many replicas there are that get the stream.
+#[must_use]
+pub fn online_replicas(_state: &ServerState) -> usize {
+    0
+}
+
+/// Gives this server a new replication id (DEBUG CHANGE-REPL-ID).
+pub fn change_id(_state: &mut ServerState, _engine: &mut Engine) {}
+
+/// Puts a request into the stream without executing it (DEBUG REPLICATE).
+pub fn inject(_state: &mut ServerState, engine: &mut Engine, words: &[&[u8]]) {
+    engine.data.propagation.effect(base::DbIndex(0), words);
+    engine.data.propagation.end_unit();
 }

@@ -1,0 +1,204 @@
+//! Keys by pattern, all at once or step by step.
+
+use crate::{Acl, ArgsExt, Arity, Error, Handler, ReadCtx, Result, Spec};
+use base::{glob, number};
+use resp::Args;
+
+/// KEYS pattern
+pub static KEYS: Spec = Spec {
+    name: "keys",
+    summary: "Returns the names of all keys that match a pattern.",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys in the database.",
+    arity: Arity::Exactly(2),
+    acl: Acl::KEYSPACE.or(Acl::DANGEROUS),
+    tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+    args: "pattern",
+    handler: Handler::Read(keys),
+    ..Spec::BASE
+};
+
+fn keys(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
+    let pattern = args.get(1);
+    let all = pattern == b"*";
+    let deferred = ctx.reply.deferred_array();
+    let mut found = 0;
+    for entry in ctx.keys.database().iter() {
+        if (all || glob::matches(pattern, entry.key(), false)) && ctx.keys.is_visible(entry) {
+            ctx.reply.bulk(entry.key());
+            found += 1;
+        }
+    }
+    ctx.reply.set_deferred(deferred, found);
+    Ok(())
+}
+
+/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
+pub static SCAN: Spec = Spec {
+    name: "scan",
+    summary: "Returns some names of keys, and the cursor to go on from.",
+    since: "2.8.0",
+    complexity: "O(1) for every call, O(N) from the first cursor to the last, where N is the number of keys.",
+    arity: Arity::AtLeast(2),
+    acl: Acl::KEYSPACE,
+    tips: &["nondeterministic_output", "request_policy:special"],
+    args: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    history: &[("6.0.0", "TYPE.")],
+    handler: Handler::Read(scan),
+    ..Spec::BASE
+};
+
+const DEFAULT_COUNT: i64 = 10;
+
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: i64,
+    type_name: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>) -> Result<Self> {
+        let mut options = Self {
+            pattern: None,
+            count: DEFAULT_COUNT,
+            type_name: None,
+        };
+        let mut at = 2;
+        while at < args.len() {
+            let value = args.try_get(at + 1).ok_or(Error::Syntax)?;
+            if args.is(at, "count") {
+                options.count = args.int(at + 1)?;
+                if options.count < 1 {
+                    return Err(Error::Syntax);
+                }
+            } else if args.is(at, "match") {
+                options.pattern = (value != b"*").then_some(value);
+            } else if args.is(at, "type") {
+                options.type_name = Some(value);
+            } else {
+                return Err(Error::Syntax);
+            }
+            at += 2;
+        }
+        Ok(options)
+    }
+}
+
+/// A key that is there from the first call to the last is returned at least once; COUNT says how much work a call may do.
+fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
+    let cursor = parse_cursor(args.get(1)).ok_or(Error::fixed("ERR invalid cursor"))?;
+    let options = Options::parse(args)?;
+
+    let (mut found, mut expired) = (Vec::new(), Vec::new());
+    let keys = &ctx.keys;
+    let next = keys.database().scan(
+        cursor,
+        usize::try_from(options.count).unwrap_or(usize::MAX),
+        &mut |entry| {
+            let matches = options
+                .pattern
+                .is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+                && options
+                    .type_name
+                    .is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()));
+            if matches {
+                let list = if keys.is_visible(entry) {
+                    &mut found
+                } else {
+                    &mut expired
+                };
+                list.push(entry.key().to_vec());
+            }
+        },
+    );
+    // A look at a key whose time has passed is what deletes it, where it may be.
+    for key in &expired {
+        ctx.keys.peek(key);
+    }
+
+    ctx.reply.array(2);
+    let mut text = Vec::new();
+    number::write_u64(&mut text, next);
+    ctx.reply.bulk(&text);
+    ctx.reply.array(found.len());
+    for key in &found {
+        ctx.reply.bulk(key);
+    }
+    Ok(())
+}
+
+/// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if text.is_empty() {
+        return Some(0);
+    }
+    let significant = &digits[digits.iter().take_while(|digit| **digit == b'0').count()..];
+    let value = match (significant, digits) {
+        ([], []) => return None,
+        ([], _) => 0,
+        _ => number::parse_u64(significant)?,
+    };
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check;
+
+    #[test]
+    fn cursors_as_strtoul_takes_them() {
+        for (text, value) in [
+            ("0", 0),
+            ("+7", 7),
+            ("007", 7),
+            ("-1", u64::MAX),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in ["-", "x", " 1", "1 ", "18446744073709551616", "--1"] {
+            assert_eq!(parse_cursor(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_by_pattern() {
+        check(
+            "
+            > MSET one 1 two 2
+            OK
+            > SET gone 1 PX 10
+            OK
+            clock: +20
+            > KEYS t*
+            [\"two\"]
+            > SCAN 0 MATCH one COUNT 100
+            [\"0\", [\"one\"]]
+            > SCAN 0 TYPE STRING MATCH t* COUNT 100
+            [\"0\", [\"two\"]]
+            > SCAN 0 TYPE hash COUNT 100
+            [\"0\", []]
+            > DBSIZE
+            3
+            > SCAN 0 MATCH gone COUNT 100
+            [\"0\", []]
+            > DBSIZE
+            2
+            > SCAN x
+            ERR invalid cursor
+            > SCAN 0 COUNT 0
+            ERR syntax error
+            > SCAN 0 COUNT x
+            ERR value is not an integer or out of range
+            > SCAN 0 MATCH
+            ERR syntax error
+            ",
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! From configuration to the engine's settings, and the small questions that several places ask of configuration.
+
+use crate::host::ServerState;
+use base::Now;
+use config::{Access, Config, SavePoint};
+use engine::settings::Allow;
+use engine::{Engine, Session};
+
+/// Puts the configuration in force: called at the start, and after CONFIG SET.
+pub fn apply(state: &mut ServerState, engine: &mut Engine) {
+    let config = &state.config;
+    let settings = &mut engine.data.settings;
+    settings.replica_read_only = config.replica_read_only;
+    settings.serve_stale_data = config.replica_serve_stale_data;
+    settings.maxmemory = config.maxmemory;
+    settings.ignore_maxmemory_as_replica = config.replica_ignore_maxmemory;
+    settings.debug_command = match config.enable_debug_command {
+        Access::No => Allow::Never,
+        Access::Yes => Allow::Always,
+        Access::Local => Allow::Local,
+    };
+    settings.max_bulk_bytes = config.proto_max_bulk_len;
+    settings.slowlog_slower_than_us = config.slowlog_log_slower_than;
+    settings.slowlog_max_len = config.slowlog_max_len as usize;
+    settings.latency_threshold_ms = config.latency_monitor_threshold as u64;
+    settings.latency_tracking = config.latency_tracking;
+    settings.lfu = matches!(
+        config.maxmemory_policy,
+        config::MaxmemoryPolicy::VolatileLfu | config::MaxmemoryPolicy::AllkeysLfu
+    );
+    settings.lfu_log_factor = config.lfu_log_factor;
+    settings.lfu_decay_minutes = config.lfu_decay_time;
+    settings.lazy_user_flush = config.lazyfree_lazy_user_flush;
+    settings.lazy_user_del = config.lazyfree_lazy_user_del;
+    let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
+    settings.password = password;
+    engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
+}
+
+/// `rename-command`: old and new names; an empty new name takes the command away.
+pub fn renamed_commands(config: &Config) -> impl Iterator<Item = (String, String)> {
+    config.renamed_commands().iter().map(|rename| (rename.from.to_str().into_owned(), rename.to.to_str().into_owned()))
+}
+
+/// The save points.
+#[must_use]
+pub fn save_points(config: &Config) -> &[SavePoint] {
+    &config.save.0
+}
+
+/// How much output a client may leave unread.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOutputLimit {
+    hard_bytes: u64,
+    soft_bytes: u64,
+    soft_ms: u64,
+}
+
+/// The limit of the class `normal`.
+#[must_use]
+pub fn client_output_limit(config: &Config) -> ClientOutputLimit {
+    let limit = config.client_output_buffer_limit.normal;
+    ClientOutputLimit {
+        hard_bytes: limit.hard_bytes,
+        soft_bytes: limit.soft_bytes,
+        soft_ms: limit.soft_seconds.max(0) as u64 * 1000,
+    }
+}
+
+impl ClientOutputLimit {
+    /// Whether the session is over the hard limit, or has been over the soft one for too long. Keeps its mark of since
+    /// when.
+    pub fn exceeded(self, session: &mut Session, now: Now) -> bool {
+        let unsent = session.unsent_bytes() as u64;
+        if self.soft_bytes == 0 || unsent < self.soft_bytes {
+            session.over_soft_limit_since_ms = None;
+        } else {
+            let since = *session.over_soft_limit_since_ms.get_or_insert(now.mono_ms());
+            if now.mono_ms().saturating_sub(since) > self.soft_ms {
+                return true;
+            }
+        }
+        self.hard_bytes > 0 && unsent >= self.hard_bytes
+    }
+}
