@@ -35,7 +35,7 @@ pub use error::{LoadError, SaveError};
 pub use facts::{AccessClock, Position, Unwatched, Watch};
 pub use format::{Family, Format, ModuleId, REDIS_VERSION_MAX, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
 pub use input::StringRef;
-pub use loader::{Aux, Duplicates, Expired, LoadOptions, Summary, load, load_from};
+pub use loader::{Aux, Duplicates, Expired, LoadOptions, Summary, load, load_from, rehearse};
 pub use lzf::{Compressor, LzfError, decompress};
 pub use output::Compression;
 pub use payload::{Payload, PayloadError, write_payload};

@@ -111,6 +111,21 @@ pub fn load(
     load_from(&mut reader, keyspace, options, watch)
 }
 
+/// Reads `input` as [`load`] would, but keeps nothing: what it accepts, `load` will load into `databases` databases. Only
+/// a key that is there twice passes unseen.
+///
+/// # Errors
+/// Any [`LoadError`].
+pub fn rehearse(
+    input: impl Read,
+    databases: u32,
+    options: &LoadOptions,
+    watch: &mut dyn Watch,
+) -> Result<Summary, LoadError> {
+    let mut reader = Reader::open(input, options.verify)?;
+    run(&mut reader, Target::Nowhere { databases }, options, watch)
+}
+
 /// As [`load`], from a reader whose source can be had back afterwards.
 ///
 /// # Errors
@@ -118,6 +133,21 @@ pub fn load(
 pub fn load_from<R: Read>(
     reader: &mut Reader<R>,
     keyspace: &mut Keyspace,
+    options: &LoadOptions,
+    watch: &mut dyn Watch,
+) -> Result<Summary, LoadError> {
+    run(reader, Target::Keyspace(keyspace), options, watch)
+}
+
+/// Where keys go.
+enum Target<'a> {
+    Keyspace(&'a mut Keyspace),
+    Nowhere { databases: u32 },
+}
+
+fn run<R: Read>(
+    reader: &mut Reader<R>,
+    mut target: Target<'_>,
     options: &LoadOptions,
     watch: &mut dyn Watch,
 ) -> Result<Summary, LoadError> {
@@ -134,11 +164,11 @@ pub fn load_from<R: Read>(
         let at = reader.bytes_read();
         match reader.next_record()? {
             Record::Key(head) => {
-                loader.key(head, reader, keyspace, &mut watched)?;
+                loader.key(head, reader, &mut target, &mut watched)?;
                 watched.key_done(reader.bytes_read())?;
             }
             Record::End(checksum) => break checksum,
-            record => loader.other(record, keyspace, at)?,
+            record => loader.other(record, &target, at)?,
         }
     };
     watched.tell(reader.bytes_read())?;
@@ -163,10 +193,13 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn other(&mut self, record: Record<'_>, keyspace: &Keyspace, at: u64) -> Result<(), LoadError> {
+    fn other(&mut self, record: Record<'_>, target: &Target<'_>, at: u64) -> Result<(), LoadError> {
         match record {
             Record::SelectDb(index) => {
-                let databases = keyspace.databases();
+                let databases = match target {
+                    Target::Keyspace(keyspace) => keyspace.databases(),
+                    Target::Nowhere { databases } => *databases,
+                };
                 match u32::try_from(index) {
                     Ok(number) if number < databases => self.db = DbIndex(number),
                     _ => return Err(LoadError::DatabaseOutOfRange { index, databases }),
@@ -192,7 +225,7 @@ impl Loader<'_> {
         &mut self,
         head: KeyHead,
         reader: &mut Reader<R>,
-        keyspace: &mut Keyspace,
+        target: &mut Target<'_>,
         watched: &mut Watched<'_>,
     ) -> Result<(), LoadError> {
         // Types find their home here, each with its own way from the reader into the keyspace.
@@ -205,6 +238,10 @@ impl Loader<'_> {
             self.keys_expired += 1;
             return Ok(());
         }
+        self.keys_loaded += 1;
+        let Target::Keyspace(keyspace) = target else {
+            return Ok(());
+        };
         match reader.string()? {
             StringValue::Whole(key, value) => {
                 let value = match value {
@@ -215,7 +252,6 @@ impl Loader<'_> {
             }
             StringValue::Long(_) => self.long_string(head, reader, keyspace, watched)?,
         }
-        self.keys_loaded += 1;
         Ok(())
     }
 

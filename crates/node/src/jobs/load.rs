@@ -15,14 +15,27 @@ use rdb::{Duplicates, Expired, LoadError, LoadOptions, Reader, Summary, Verify};
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
-/// Reads the snapshot that the primary sends through `input`, whole or not at all.
-///
-/// When it goes through a file, `let_go` is called once the file is known to be loadable, and must return when the old
-/// data is gone. Where that fails, the old data stays.
+/// Reads the snapshot that the primary sends through `input`, whole or not at all. The old data stays what it is.
 ///
 /// # Errors
 /// Why there is no new dataset.
 pub fn run_load(
+    disk: &dyn Disk,
+    job: LoadJob,
+    input: &mut dyn Read,
+    sleep: &mut dyn FnMut(u64),
+) -> Result<Box<Loaded>, LoadFailure> {
+    run_load_letting_go(disk, job, input, sleep, &mut || Ok(()))
+}
+
+/// As [`run_load`], with the old data making room for the new.
+///
+/// When the snapshot goes through a file, `let_go` is called once the file is known to be loadable, and must return when the old
+/// data is gone. Where that fails, the old data stays.
+///
+/// # Errors
+/// Why there is no new dataset.
+pub fn run_load_letting_go(
     disk: &dyn Disk,
     job: LoadJob,
     input: &mut dyn Read,

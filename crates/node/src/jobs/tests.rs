@@ -297,7 +297,7 @@ fn snapshots_arrive_in_both_frames_and_both_ways() {
                     ..load_job(form, via)
                 };
                 let mut let_go = 0;
-                let loaded = run_load(&disk, job, &mut &data[ahead..], &mut |_| {}, &mut || {
+                let loaded = run_load_letting_go(&disk, job, &mut &data[ahead..], &mut |_| {}, &mut || {
                     let_go += 1;
                     Ok(())
                 });
@@ -334,7 +334,7 @@ fn a_snapshot_that_cannot_be_loaded_never_costs_the_old_data() {
             if (name, via) == ("more behind", LoadVia::File) {
                 continue;
             }
-            let outcome = run_load(&disk, load_job(form, via), &mut &data[..], &mut |_| {}, &mut || {
+            let outcome = run_load_letting_go(&disk, load_job(form, via), &mut &data[..], &mut |_| {}, &mut || {
                 panic!("{name}: let go of the old data")
             });
             assert!(matches!(outcome, Err(LoadFailure::Bad(_))), "{name} {via:?}");
@@ -343,7 +343,7 @@ fn a_snapshot_that_cannot_be_loaded_never_costs_the_old_data() {
     }
     for end in (0..data.len()).step_by(data.len() / 20) {
         for via in [LoadVia::Memory, LoadVia::File] {
-            let outcome = run_load(&disk, load_job(form, via), &mut &data[..end], &mut |_| {}, &mut || {
+            let outcome = run_load_letting_go(&disk, load_job(form, via), &mut &data[..end], &mut |_| {}, &mut || {
                 panic!("let go of the old data")
             });
             assert!(matches!(outcome, Err(LoadFailure::Io(_))), "cut at {end} {via:?}");
@@ -363,26 +363,18 @@ fn a_cancelled_or_late_load_says_so() {
     let disk = MemoryDisk::default();
     for via in [LoadVia::Memory, LoadVia::File] {
         let job = load_job(PayloadForm::Marked(MARK), via);
-        let outcome = run_load(
-            &disk,
-            job,
-            &mut Failing(io::ErrorKind::TimedOut),
-            &mut |_| {},
-            &mut || Ok(()),
-        );
+        let outcome = run_load(&disk, job, &mut Failing(io::ErrorKind::TimedOut), &mut |_| {});
         assert_eq!(outcome.err(), Some(LoadFailure::Timeout));
         let job = load_job(PayloadForm::Sized(100), via);
         job.cancel.cancel();
-        let outcome = run_load(&disk, job, &mut Failing(io::ErrorKind::Other), &mut |_| {}, &mut || {
-            Ok(())
-        });
+        let outcome = run_load(&disk, job, &mut Failing(io::ErrorKind::Other), &mut |_| {});
         assert_eq!(outcome.err(), Some(LoadFailure::Cancelled));
         let disk = MemoryDisk {
             full_at: Some(10),
             ..MemoryDisk::default()
         };
         let job = load_job(PayloadForm::Sized(5000), LoadVia::File);
-        let outcome = run_load(&disk, job, &mut &[0; 5000][..], &mut |_| {}, &mut || Ok(()));
+        let outcome = run_load(&disk, job, &mut &[0; 5000][..], &mut |_| {});
         assert!(matches!(outcome.err(), Some(LoadFailure::Io(_))));
         assert!(disk.names().is_empty());
     }
