@@ -9,12 +9,14 @@
 //! Nothing here reads a clock, a socket, a file or entropy: `now` and randomness are handed in, and what must happen
 //! outside leaves as a [`Notice`] or through the [`Host`].
 
+pub mod acl;
 pub mod arguments;
 pub mod commands;
 pub mod error;
 pub mod execute;
 pub mod gates;
 pub mod host;
+pub mod key_positions;
 pub mod keys;
 pub mod latency;
 pub mod pause;
@@ -25,6 +27,7 @@ pub mod slots;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;
+pub mod syntax;
 pub mod table;
 pub mod testing;
 pub mod watch;

@@ -29,7 +29,7 @@ pub struct Spec {
     pub acl: Acl,
     /// Command tips, in the order in which COMMAND INFO lists them.
     pub tips: &'static [&'static str],
-    /// The arguments' syntax, as documentation shows it: `key value [NX|XX] [EX seconds]`.
+    /// The arguments' syntax: `key value [NX|XX] [EX seconds]`. See [`crate::syntax`].
     pub args: &'static str,
     /// Documentation history: version and change.
     pub history: &'static [(&'static str, &'static str)],

@@ -1,6 +1,6 @@
 //! The command table: names to commands, as this server knows them (`rename-command` included).
 
-use crate::spec::{Flags, Handler, Spec};
+use crate::spec::{Flags, Spec};
 use crate::stats::CommandStats;
 use crate::latency::Histogram;
 use std::collections::BTreeMap;
@@ -131,8 +131,7 @@ impl CommandTable {
         let Some(word) = second else { return Lookup::Found(id) };
         match self.child(id, word) {
             Some(child) => Lookup::Found(child),
-            None if matches!(command.spec.handler, Handler::Container) => Lookup::UnknownSubcommand(id),
-            None => Lookup::Found(id),
+            None => Lookup::UnknownSubcommand(id),
         }
     }
 

@@ -97,7 +97,7 @@ pub static INCRBYFLOAT: Spec = Spec {
     keys: KEY,
     category: Category::String,
     flags: FLAGS,
-    args: "key increment",
+    args: "key increment:double",
     handler: Handler::Write(add_float),
     ..Spec::BASE
 };

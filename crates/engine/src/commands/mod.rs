@@ -1,6 +1,7 @@
 //! The commands, a file per family. Places to touch for a new one: its file, and one line here.
 
 pub mod client;
+pub mod command;
 pub mod connection;
 pub mod counters;
 pub mod databases;
@@ -11,6 +12,7 @@ pub mod keys;
 pub mod lcs;
 pub mod object;
 pub mod observe;
+pub mod publish;
 pub mod scan;
 mod string_options;
 pub mod string_parts;
@@ -30,10 +32,15 @@ pub static ALL: &[&Spec] = &[
     &connection::QUIT,
     &connection::RESET,
     &connection::SELECT,
+    // the table itself
+    &command::COMMAND,
     // observing
     &observe::LATENCY,
     &observe::MONITOR,
     &observe::SLOWLOG,
+    // messages
+    &publish::PUBLISH,
+    &publish::SPUBLISH,
     // databases
     &databases::DBSIZE,
     &databases::FLUSHALL,
