@@ -30,6 +30,7 @@ pub use arguments::Invocation;
 pub use choices::*;
 pub use directive::{Directive, Effect, Flags};
 pub use load::{LoadError, Outside, Place, load};
+pub use rewrite::RewriteScope;
 pub use set::{Prepared, SetContext, SetError};
 pub use setting::{MemoryOrPercent, Permissions, Rule, Text};
 pub use special::{

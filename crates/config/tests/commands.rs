@@ -4,7 +4,7 @@
 mod common;
 
 use common::{load_text, show};
-use config::{Config, SetContext};
+use config::{Config, RewriteScope, SetContext};
 
 fn set(config: &mut Config, words: &[&str]) -> Result<Vec<&'static str>, String> {
     set_as(config, words, SetContext::default())
@@ -118,7 +118,7 @@ fn rewriting_keeps_what_it_does_not_know() {
     let text =
         "# mine\nport 7000\nfoo.bar 1\nuser default on nopass ~* &* +@all\nrename-command GET fetch\ninclude /x*\n";
     let config = load_text(&text.replace("foo.bar 1\n", ""), &[]).unwrap();
-    let rewritten = String::from_utf8(config.rewrite(text.as_bytes(), false)).unwrap();
+    let rewritten = String::from_utf8(config.rewrite(text.as_bytes(), RewriteScope::Changes)).unwrap();
     assert_eq!(
         rewritten,
         "# mine\nport 7000\n# ??? foo.bar 1\n\nrename-command GET fetch\ninclude /x*\n\n\
@@ -126,7 +126,7 @@ fn rewriting_keeps_what_it_does_not_know() {
             .replace("save 3600", "latency-tracking-info-percentiles 50 99 99.9\nsave 3600")
     );
     let config = load_text("user bob on", &["--unbuilt-directives", "warn"]).unwrap();
-    let rewritten = String::from_utf8(config.rewrite(b"user bob on", false)).unwrap();
+    let rewritten = String::from_utf8(config.rewrite(b"user bob on", RewriteScope::Changes)).unwrap();
     assert!(rewritten.starts_with("user bob on\n# Generated"), "{rewritten}");
 }
 
@@ -134,8 +134,8 @@ fn rewriting_keeps_what_it_does_not_know() {
 fn rewriting_twice_changes_nothing_more() {
     let text = "# a\nport 7000\nsave 1 2\nsave 3 4\nmaxmemory 100mb\n\n\n# b\nslaveof a 1\n";
     let config = load_text(text, &[]).unwrap();
-    let once = config.rewrite(text.as_bytes(), true);
-    assert_eq!(config.rewrite(&once, true), [&once[..], b"\n"].concat());
+    let once = config.rewrite(text.as_bytes(), RewriteScope::Everything);
+    assert_eq!(config.rewrite(&once, RewriteScope::Everything), [&once[..], b"\n"].concat());
     let reloaded = load_text(std::str::from_utf8(&once).unwrap(), &[]).unwrap();
     assert_eq!(config.get([&b"*"[..]]), reloaded.get([&b"*"[..]]));
 }

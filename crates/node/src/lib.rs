@@ -15,6 +15,7 @@ pub mod config_command;
 pub mod digest;
 pub mod effect;
 pub mod host;
+pub mod info;
 pub mod jobs;
 pub mod node;
 pub mod outside;
@@ -30,3 +31,10 @@ pub use host::ServerState;
 pub use jobs::{LoadJob, PayloadForm, SaveJob, TransferJob};
 pub use node::{Node, Opened};
 pub use outside::{Disk, DiskFile, Outside, Resources};
+
+/// Whether there is a command of this name, in any case: what `rename-command` may name.
+#[must_use]
+pub fn has_command(name: &[u8]) -> bool {
+    let mut specs = engine::commands::ALL.iter().chain(commands::ALL);
+    specs.any(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name))
+}

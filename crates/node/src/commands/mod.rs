@@ -9,6 +9,8 @@ use engine::Spec;
 
 /// Every command that the node adds to the engine's.
 pub static ALL: &[&Spec] = &[
+    &crate::config_command::CONFIG,
+    &crate::info::INFO,
     &debug::DEBUG,
     &memory::MEMORY,
     &save::BGSAVE,

@@ -118,3 +118,35 @@ pub fn inject(_state: &mut ServerState, engine: &mut Engine, words: &[&[u8]]) {
     engine.data.propagation.effect(base::DbIndex(0), words);
     engine.data.propagation.end_unit();
 }
+
+/// The fields of INFO replication, in stock order, ours behind them; each line ended by CR LF.
+#[must_use]
+pub fn info(_state: &ServerState, _engine: &Engine) -> String {
+    String::new()
+}
+
+/// How replicas were synchronized since the start, or since CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SyncCounters {
+    /// `sync_full`.
+    pub full: u64,
+    /// `sync_partial_ok`.
+    pub partial_ok: u64,
+    /// `sync_partial_err`.
+    pub partial_err: u64,
+}
+
+/// How replicas were synchronized.
+#[must_use]
+pub fn counters(_state: &ServerState) -> SyncCounters {
+    SyncCounters::default()
+}
+
+/// CONFIG RESETSTAT.
+pub fn reset_counters(_state: &mut ServerState) {}
+
+/// Bytes that the backlog holds (`mem_replication_backlog`).
+#[must_use]
+pub fn backlog_memory_bytes(_state: &ServerState) -> u64 {
+    0
+}
