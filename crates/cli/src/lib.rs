@@ -22,6 +22,7 @@ pub mod options;
 pub mod prompt;
 pub mod screen;
 pub mod session;
+pub mod topology;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -51,7 +52,9 @@ pub fn main<A: Into<OsString>>(args: Vec<A>) -> ExitCode {
             }
         }
     }
+    let topology = options.command.first().is_some_and(|word| word == b"topology");
     let success = match options.mode {
+        Mode::Commands if topology => topology::main(&options, &options.command[1..]),
         Mode::Commands if options.command.is_empty() => {
             prompt::run(Session::new(options));
             true

@@ -1,5 +1,6 @@
 //! The command line: stock options, in the stock order of things.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
@@ -175,11 +176,13 @@ impl Options {
     /// When it asks for help or for what cannot be done.
     pub fn parse(args: Vec<OsString>) -> Result<Self, Refusal> {
         let mut options = Self::new();
-        let mut args: std::collections::VecDeque<Vec<u8>> = args.into_iter().map(OsStringExt::into_vec).collect();
-        while args.front().is_some_and(|word| word.first() == Some(&b'-')) {
-            let Some(name) = args.pop_front() else { break };
-            let name = String::from_utf8_lossy(&name).into_owned();
-            options.option(&name, &mut args)?;
+        let mut args: VecDeque<Vec<u8>> = args.into_iter().map(OsStringExt::into_vec).collect();
+        options.leading(&mut args)?;
+        if args.front().is_some_and(|word| word == b"topology") {
+            // A word of our own, and not a server's: options may stand behind it too.
+            args.pop_front();
+            options.leading(&mut args)?;
+            args.push_front(b"topology".to_vec());
         }
         options.command = args.into();
         if options.credentials.password.is_none() {
@@ -188,7 +191,17 @@ impl Options {
         Ok(options)
     }
 
-    fn option(&mut self, name: &str, rest: &mut std::collections::VecDeque<Vec<u8>>) -> Result<(), Refusal> {
+    /// Takes options off the front of `args`.
+    fn leading(&mut self, args: &mut VecDeque<Vec<u8>>) -> Result<(), Refusal> {
+        while args.front().is_some_and(|word| word.first() == Some(&b'-')) {
+            let Some(name) = args.pop_front() else { break };
+            let name = String::from_utf8_lossy(&name).into_owned();
+            self.option(&name, args)?;
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, name: &str, rest: &mut VecDeque<Vec<u8>>) -> Result<(), Refusal> {
         if self.switch(name) {
             return Ok(());
         }

@@ -82,7 +82,11 @@ fn edited_lines(session: &mut Session) {
                 }
                 interrupted.store(false, Ordering::Relaxed);
                 let mut docs = editor.helper().map(|helper| helper.docs.clone()).unwrap_or_default();
-                if execute(session, &mut docs, line.as_bytes()) == Next::Quit {
+                // Several lines pasted at once are several commands.
+                if line
+                    .lines()
+                    .any(|line| execute(session, &mut docs, line.as_bytes()) == Next::Quit)
+                {
                     return;
                 }
                 if line.trim_start().starts_with(':')
@@ -155,10 +159,10 @@ fn repetition(words: &[Vec<u8>]) -> Result<(i64, &[Vec<u8>]), ()> {
 
 fn timed(session: &mut Session, words: &[Vec<u8>], repeat: i64) {
     let start = Instant::now();
-    // What failed has been printed.
-    let _ = session.issue(words, repeat);
+    let outcome = session.issue(words, repeat);
     let elapsed = start.elapsed();
-    if elapsed.as_millis() >= SLOW_MS && session.options.style == Style::Standard {
+    // What failed has been printed.
+    if outcome.is_ok() && elapsed.as_millis() >= SLOW_MS && session.options.style == Style::Standard {
         screen::print_line(&format!("({:.2}s)", elapsed.as_secs_f64()));
     }
 }

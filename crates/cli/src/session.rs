@@ -227,11 +227,13 @@ impl Session {
             .as_ref()
             .is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
         if interrupted {
+            // The server may still be at it: leave that connection to its fate.
             screen::print(b"\n");
+            self.connect(Loudness::Quiet);
         } else {
             eprintln!("Error: {error}");
+            self.disconnect();
         }
-        self.disconnect();
         if self.is_interactive() {
             Failure::Command
         } else {
