@@ -1,0 +1,73 @@
+//! What a command costs without sockets: nanoseconds from request bytes to reply bytes, through a whole node.
+//!
+//! `cargo run --release -p skein-node --example hot_path`
+
+use base::Now;
+use engine::session::Peer;
+use node::{Disk, Node, Opened, Outside, Resources};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+const KEYS: u64 = 1_000_000;
+const COMMANDS: u64 = 2_000_000;
+const BATCH: u64 = 128;
+
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn mono_us() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+struct Nowhere;
+
+impl Outside for Nowhere {
+    fn disk(&self) -> Arc<dyn Disk> {
+        unreachable!("no file is touched here")
+    }
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+    fn sleep(&mut self, _microseconds: u64) {}
+    fn resources(&self) -> Resources {
+        Resources::default()
+    }
+    fn purge_memory(&mut self) {}
+}
+
+fn main() {
+    let now = Now { unix_us: 1_700_000_000_000_000, mono_us: mono_us() };
+    let config = config::Config::default();
+    let Ok(mut node) = Node::new(config, Box::new(Nowhere), now, 1, mono_us) else { return };
+    let Opened::Session(id) = node.open(Peer { loopback: true, ..Peer::default() }) else { return };
+    let value = [b'x'; 64];
+    let key = |n: u64| format!("key:{n:012}").into_bytes();
+    let set = |key: &[u8]| -> Vec<u8> {
+        let mut out = Vec::new();
+        resp::write_command(&mut out, [b"SET".as_slice(), key, &value]);
+        out
+    };
+    let get = |key: &[u8]| -> Vec<u8> {
+        let mut out = Vec::new();
+        resp::write_command(&mut out, [b"GET".as_slice(), key]);
+        out
+    };
+    let mut rng = base::Rng::new(7);
+    for (name, random) in [("SET new", false), ("SET", true), ("GET", true)] {
+        let total = if random { COMMANDS } else { KEYS };
+        let mut spent = 0;
+        for batch in 0..total / BATCH {
+            let mut request = Vec::new();
+            for at in 0..BATCH {
+                let number = if random { rng.below(KEYS) } else { batch * BATCH + at };
+                request.extend(if name == "GET" { get(&key(number)) } else { set(&key(number)) });
+            }
+            let begun = mono_us();
+            node.begin_turn(Now { mono_us: begun, ..now });
+            assert_eq!(node.input(id, &request), request.len());
+            let sent = node.engine.sessions[id].out.len();
+            node.sent(id, sent);
+            spent += mono_us() - begun;
+        }
+        println!("{name:<8} {:>6.1} ns per command", spent as f64 * 1000.0 / (total - total % BATCH) as f64);
+    }
+}
