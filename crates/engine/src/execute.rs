@@ -104,6 +104,12 @@ impl Engine {
         self.sessions.close(id);
     }
 
+    /// The monitors: whatever any session executes adds to their output.
+    #[must_use]
+    pub fn monitors(&self) -> &[SessionId] {
+        &self.monitors
+    }
+
     /// Makes a session a monitor.
     pub fn add_monitor(&mut self, id: SessionId) {
         if !self.monitors.contains(&id) {

@@ -1,0 +1,389 @@
+//! The engine's thread: one turn after the other.
+//!
+//! ```text
+//!   wait ─► accept ─► read, parse, execute (every ready socket) ─► timers ─► effects ─► write (every session with output)
+//!    ▲                                                                                    │ full sockets wait for room
+//!    └────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::io::{self, IoSlice};
+
+use engine::SessionId;
+use engine::host::Level;
+use engine::session::Kind;
+use net::{Accepted, Clock, InBuf, Interest, Poller, Ready, Received, Signals, Stop, Waker};
+use node::{Node, Opened};
+
+use crate::background::{Background, Message};
+use crate::connections::Connections;
+use crate::link::Link;
+use crate::listeners::{ACCEPTS_PER_TURN, Listeners, peer_of};
+use crate::log::Log;
+use crate::surroundings::Surroundings;
+use crate::threads::{Inbox, Reaper};
+use crate::token::Token;
+
+/// How much of the stream one replica is sent in one turn at most, so that none holds up the others.
+const STREAM_BYTES_PER_TURN: usize = 4 << 20;
+
+/// How far a read buffer grows ahead of what has arrived of a large value.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
+/// A running server.
+pub struct Server {
+    pub(crate) node: Node,
+    pub(crate) log: Log,
+    pub(crate) poller: Poller,
+    pub(crate) connections: Connections,
+    pub(crate) listeners: Listeners,
+    pub(crate) link: Link,
+    /// What was read from the primary last; its memory is used again.
+    pub(crate) link_input: Vec<u8>,
+    pub(crate) background: Background,
+    pub(crate) inbox: Inbox<Message>,
+    pub(crate) reaper: Reaper,
+    pub(crate) signals: Signals,
+    pub(crate) waker: Waker,
+    pub(crate) surroundings: Surroundings,
+    /// Any session may have output, not only those that were marked.
+    pub(crate) mark_all: bool,
+    /// The code to exit with, once it is to end.
+    pub(crate) exit: Option<i32>,
+    pub(crate) next_tick_ms: u64,
+    /// The list of replicas that get the stream; its memory is used again.
+    pub(crate) feeding: Vec<SessionId>,
+}
+
+impl Server {
+    /// Runs until the node asks for the end; returns the code to exit with.
+    ///
+    /// # Errors
+    /// When the poller itself fails, which nothing can be done about.
+    pub fn run(mut self) -> io::Result<i32> {
+        let mut effects_left = self.settle();
+        loop {
+            if let Some(code) = self.exit {
+                self.surroundings.at_exit(&self.log, self.listeners.unix_path());
+                return Ok(code);
+            }
+            let timeout_ms = if effects_left { 0 } else { self.wait_ms() };
+            effects_left = self.turn(timeout_ms)?;
+        }
+    }
+
+    fn wait_ms(&self) -> u64 {
+        // Rounded up: waking a fraction of a millisecond early would mean another wait of nothing.
+        (self.next_tick_ms + 1).saturating_sub(Clock.mono_us() / 1000)
+    }
+
+    /// One turn. Returns whether there is more to do without waiting.
+    fn turn(&mut self, timeout_ms: u64) -> io::Result<bool> {
+        let ready = self.poller.wait(Some(timeout_ms))?;
+        let now = Clock.now();
+        self.node.begin_turn(now);
+        for index in 0..ready {
+            self.on_ready(self.poller.ready(index));
+        }
+        if now.mono_ms() >= self.next_tick_ms {
+            self.tick(now.mono_ms());
+        }
+        Ok(self.settle())
+    }
+
+    /// Effects and outputs, until there are none. Returns whether some are left for the next turn.
+    fn settle(&mut self) -> bool {
+        let mut left = self.carry_out_effects();
+        self.flush();
+        // Sending may have ended sessions, and so led to more.
+        left |= self.carry_out_effects();
+        self.log.role = self.surroundings.role(&self.node);
+        left
+    }
+
+    fn tick(&mut self, now_ms: u64) {
+        self.node.tick();
+        self.listeners.resume(&self.poller);
+        self.surroundings.tick(&self.node);
+        if self.node.state.shutdown.is_none() {
+            self.signals.forgive();
+        }
+        self.mark_all = true;
+        self.next_tick_ms = now_ms + self.node.tick_interval_ms();
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
+        match Token::from_u64(ready.token) {
+            Token::Wake => {
+                self.waker.take();
+                if let Some(stop) = self.signals.take() {
+                    self.on_stop(stop);
+                }
+                self.take_messages();
+            }
+            Token::Listener(index) => self.accept(index),
+            Token::Link(attempt) => self.on_link_ready(attempt, ready),
+            token @ Token::Session(..) => {
+                let Some(id) = self.connections.session_of(token) else {
+                    return;
+                };
+                if ready.readable {
+                    self.on_readable(id);
+                }
+                if ready.writable {
+                    self.connections.mark(id);
+                }
+            }
+        }
+    }
+
+    fn on_stop(&mut self, stop: Stop) {
+        let (name, flags) = match stop {
+            Stop::Terminate => ("SIGTERM", self.node.state.config.shutdown_on_sigterm),
+            Stop::Interrupt => ("SIGINT", self.node.state.config.shutdown_on_sigint),
+        };
+        self.log
+            .line(Level::Warning, &format!("Received {name} scheduling shutdown..."));
+        self.surroundings.stopping();
+        let options = node::shutdown::Options {
+            save: match (flags.save, flags.nosave) {
+                (true, _) => node::shutdown::Save::Always,
+                (_, true) => node::shutdown::Save::Never,
+                _ => node::shutdown::Save::AsConfigured,
+            },
+            now: flags.now,
+            force: flags.force,
+        };
+        let Node { engine, state, .. } = &mut self.node;
+        let now = engine.now;
+        // What comes of it is in the log, and in the effects.
+        let _ = node::shutdown::begin(state, engine, options, now);
+    }
+
+    fn accept(&mut self, index: u32) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some((accepted, path)) = self.listeners.accept(index) else {
+                return;
+            };
+            match accepted {
+                Accepted::Stream(stream) => self.open(stream, path),
+                Accepted::Lost => {}
+                Accepted::Nobody => return,
+                Accepted::NoDescriptors(error) | Accepted::Failed(error) => {
+                    self.log
+                        .line(Level::Warning, &format!("Accepting client connection: {error}"));
+                    return self.listeners.pause(&self.poller);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, stream: net::Stream, path: Option<String>) {
+        let peer = peer_of(&stream, path);
+        // A client that hung up already fails these; reading tells.
+        let _ = stream.set_nodelay(true);
+        let _ = stream.set_keepalive(self.node.state.config.tcp_keepalive);
+        match self.node.open(peer) {
+            Opened::Session(id) => match self
+                .poller
+                .register(&stream, Token::session(id).to_u64(), Interest::Read)
+            {
+                Ok(registration) => self.connections.add(id, stream, registration),
+                Err(error) => {
+                    self.log
+                        .line(Level::Warning, &format!("Can't watch a client's connection: {error}"));
+                    self.node.closed(id);
+                }
+            },
+            Opened::Refused(reply) => {
+                // Best effort: a client that cannot take even this learns it from the end of the connection.
+                let _ = stream.write(&reply);
+            }
+        }
+    }
+
+    fn on_readable(&mut self, id: SessionId) {
+        let storage = self.connections.storage();
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let unused = if connection.input.capacity() == 0 {
+            connection.input = InBuf::from_storage(storage);
+            None
+        } else {
+            Some(storage)
+        };
+        match connection.stream.read(&mut connection.input) {
+            Ok(Received::Bytes(count)) => {
+                self.node.engine.data.stats.net_input_bytes += count as u64;
+                self.offer_input(id);
+                self.connections.mark(id);
+            }
+            Ok(Received::Nothing) => {
+                let storage = connection.input.take_storage();
+                self.connections.pool(storage);
+            }
+            Ok(Received::End) => self.close_session(id),
+            Err(error) => {
+                let address = self
+                    .node
+                    .engine
+                    .sessions
+                    .get(id)
+                    .map_or("?", |session| &*session.peer.address);
+                self.log
+                    .line(Level::Verbose, &format!("Reading from client {address}: {error}"));
+                self.close_session(id);
+            }
+        }
+        self.connections.pool(unused);
+    }
+
+    /// Has the node execute what a session has sent.
+    pub(crate) fn offer_input(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if connection.input.is_empty() {
+            let storage = connection.input.take_storage();
+            return self.connections.pool(storage);
+        }
+        if let Some(session) = self.node.engine.sessions.get_mut(id) {
+            session.query_capacity = connection.input.capacity();
+        }
+        let consumed = self.node.input(id, connection.input.data());
+        connection.input.consume(consumed);
+        if let Some(storage) = connection.input.take_storage() {
+            return self.connections.pool(Some(storage));
+        }
+        let waiting = connection.input.len();
+        let Some(session) = self.node.engine.sessions.get_mut(id) else {
+            return;
+        };
+        let needed = session.parser.bytes_needed();
+        if needed > waiting {
+            connection
+                .input
+                .reserve_total(needed.min(2 * waiting + READ_AHEAD_BYTES));
+        }
+        session.query_capacity = connection.input.capacity();
+    }
+
+    /// Ends a session whose connection is gone or useless.
+    pub(crate) fn close_session(&mut self, id: SessionId) {
+        self.node.closed(id);
+        self.close_socket(id);
+    }
+
+    /// Closes the socket of a session that the node has forgotten.
+    pub(crate) fn close_socket(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.remove(id) else {
+            return;
+        };
+        if connection.shared {
+            // Another thread may hold the socket: it would stay open, and in the poller.
+            connection.stream.shutdown();
+            let _ = self.poller.remove(&connection.stream, connection.registration);
+        }
+    }
+
+    /// Sends what is there to be sent.
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.mark_all) {
+            for session in self.node.engine.sessions.iter() {
+                if session.unsent_bytes() > 0 || session.close_after_reply || session.close_now {
+                    self.connections.mark(session.id);
+                }
+            }
+        } else {
+            for id in self.node.engine.monitors() {
+                self.connections.mark(*id);
+            }
+        }
+        let mut feeding = std::mem::take(&mut self.feeding);
+        feeding.extend(self.node.replicas_to_feed());
+        for id in feeding.drain(..) {
+            self.connections.mark(id);
+        }
+        self.feeding = feeding;
+
+        let marked = self.connections.take_marked();
+        for id in &marked {
+            if let Err(error) = self.flush_session(*id) {
+                let address = self
+                    .node
+                    .engine
+                    .sessions
+                    .get(*id)
+                    .map_or("?", |session| &*session.peer.address);
+                self.log
+                    .line(Level::Verbose, &format!("Error writing to client {address}: {error}"));
+                self.close_session(*id);
+            }
+        }
+        self.connections.flushed(marked);
+        self.flush_link();
+    }
+
+    /// Sends a session's replies, then its part of the stream. Watches for room when the socket takes no more.
+    fn flush_session(&mut self, id: SessionId) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Ok(());
+        };
+        if connection.transferring {
+            return Ok(());
+        }
+        let Some(session) = self.node.engine.sessions.get(id) else {
+            return Ok(());
+        };
+        let (close_now, close_after) = (session.close_now, session.close_after_reply || connection.closing);
+        let is_replica = session.kind == Kind::Replica;
+        let unsent = &session.out[session.sent..];
+        let mut full = false;
+        if !unsent.is_empty() {
+            let sent = connection.stream.write(unsent)?;
+            full = sent < unsent.len();
+            self.node.sent(id, sent);
+        }
+        if is_replica && !full {
+            full = self.feed(id)?;
+        }
+        if close_now || (close_after && !full) {
+            self.close_session(id);
+            return Ok(());
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Ok(());
+        };
+        self.poller.set(
+            &connection.stream,
+            &mut connection.registration,
+            Interest::of(true, full),
+        )
+    }
+
+    /// Sends a replica its part of the stream. Returns whether there is more.
+    fn feed(&mut self, id: SessionId) -> io::Result<bool> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Ok(false);
+        };
+        let mut left = STREAM_BYTES_PER_TURN;
+        loop {
+            let mut slices = [IoSlice::new(&[]); net::stream::SLICES_PER_WRITE];
+            let (mut count, mut offered) = (0, 0);
+            for (place, slice) in slices.iter_mut().zip(self.node.stream_slices(id, left)) {
+                *place = IoSlice::new(slice);
+                count += 1;
+                offered += slice.len();
+            }
+            if offered == 0 {
+                return Ok(left == 0);
+            }
+            let sent = connection.stream.write_vectored(&slices[..count])?;
+            self.node.stream_sent(id, sent);
+            left -= sent;
+            if sent < offered {
+                return Ok(true);
+            }
+        }
+    }
+}
