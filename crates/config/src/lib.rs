@@ -81,7 +81,7 @@ impl Config {
     pub fn get<'p>(&self, patterns: impl IntoIterator<Item = &'p [u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut answers: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut add = |name: &[u8], directive: &Directive| {
-            if answers.iter().all(|(known, _)| known != name) {
+            if !answers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 answers.push((name.to_vec(), directive.show(self)));
             }
         };

@@ -163,10 +163,11 @@ impl Setting for MemoryOrPercent {
     fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule, _origin: Origin) -> Result<(), String> {
         let word = single(words)?;
         *self = match (parse_memory(word), word) {
-            // Beyond 63 bits stock servers take the size for a percentage.
-            (Some(bytes), _) if bytes > i64::MAX as u64 => {
-                return Err("percentage argument must be less or equal to 100".to_owned());
-            }
+            // Beyond 63 bits stock servers see a negative number, which is how they keep percentages.
+            (Some(bytes), _) if bytes > i64::MAX as u64 => match bytes.wrapping_neg() {
+                percent @ 1..=100 => Self::Percent(percent as u8),
+                _ => return Err("percentage argument must be less or equal to 100".to_owned()),
+            },
             (Some(bytes), _) => Self::Bytes(bytes),
             (None, [digits @ .., b'%']) => match base::number::parse_u64(digits) {
                 Some(0) => Self::Bytes(0),
