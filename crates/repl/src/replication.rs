@@ -197,12 +197,19 @@ impl Replication {
 
     // ---- writing ----
 
-    /// Appends a command that we executed in `db`, as RESP, with the SELECT it needs. Ignored on a replica, whose stream is
-    /// its primary's alone.
-    pub fn append(&mut self, db: DbIndex, command: &[u8]) {
+    /// Appends what we executed, as RESP; it leaves the stream in database `db`. Ignored on a replica, whose stream is its
+    /// primary's alone, and while nobody ever came to read.
+    pub fn append(&mut self, units: &[u8], db: Option<DbIndex>) {
         if self.link.is_none() {
-            self.stream.append_in(db, command);
+            self.stream.append(units);
+            self.stream.set_selected(db);
         }
+    }
+
+    /// Whether what we execute must be appended.
+    #[must_use]
+    pub fn records(&self) -> bool {
+        self.link.is_none() && self.stream.is_active()
     }
 
     /// The end of a turn of the event loop: what was asked for once or often in it goes out once.
@@ -692,8 +699,12 @@ impl Replication {
         }
     }
 
-    /// The command could not be applied, and nothing of it was. The link stops before it.
+    /// The command could not be applied. The link stops before it; if a part of it was applied, our data is nobody's any
+    /// more and the next resynchronization is a full one.
     pub fn on_apply_failed(&mut self, now: Now, failure: ApplyFailure, effects: &mut Vec<Effect>) {
+        if failure.is_partial() {
+            self.data_has_history = false;
+        }
         if let Some(link) = &mut self.link {
             link.on_apply_failed(&mut link_context!(self, now, effects), failure);
         }

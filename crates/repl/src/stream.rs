@@ -78,7 +78,7 @@ pub struct Stream {
     cursors: Vec<Option<Offset>>,
     /// What the blocks have reserved.
     reserved_bytes: u64,
-    /// The database that a reader of the stream stands in; `None`: the next command needs a SELECT before it.
+    /// The database that a reader of the stream stands in; `None`: the next command brings a SELECT.
     selected: Option<DbIndex>,
     /// A passed block, kept to be written again.
     spare: Option<Arc<Vec<u8>>>,
@@ -196,29 +196,6 @@ impl Stream {
     /// Sets the database in which the stream leaves its reader; `None` makes the next command bring its SELECT.
     pub fn set_selected(&mut self, db: Option<DbIndex>) {
         self.selected = db;
-    }
-
-    /// Appends a command for database `db`, with a SELECT before it where the stream stands in another one. Ignored
-    /// while the stream is inactive.
-    pub fn append_in(&mut self, db: DbIndex, command: &[u8]) {
-        if !self.active {
-            return;
-        }
-        if self.selected != Some(db) {
-            self.selected = Some(db);
-            let mut digits = [0; 10];
-            let digits = decimal(db.0, &mut digits);
-            self.append(b"*2\r\n$6\r\nSELECT\r\n$");
-            self.append(if digits.len() == 10 {
-                b"10"
-            } else {
-                &b"0123456789"[digits.len()..=digits.len()]
-            });
-            self.append(b"\r\n");
-            self.append(digits);
-            self.append(b"\r\n");
-        }
-        self.append(command);
     }
 
     /// Appends bytes as they are. Ignored while the stream is inactive.
@@ -366,18 +343,6 @@ impl Stream {
     }
 }
 
-fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use base::Rng;
@@ -418,23 +383,6 @@ mod tests {
             (stream.end(), stream.kept(), stream.memory_bytes()),
             (Offset(4), None, 0)
         );
-    }
-
-    #[test]
-    fn a_command_brings_the_select_it_needs() {
-        let mut stream = active(1 << 20);
-        stream.append_in(DbIndex(0), b"A");
-        stream.append_in(DbIndex(0), b"B");
-        stream.append_in(DbIndex(15), b"C");
-        stream.set_selected(None);
-        stream.append_in(DbIndex(15), b"D");
-        let expected =
-            "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nAB*2\r\n$6\r\nSELECT\r\n$2\r\n15\r\nC*2\r\n$6\r\nSELECT\r\n$2\r\n15\r\nD";
-        assert_eq!(String::from_utf8(text(&stream, 0, 1000)).unwrap(), expected);
-
-        let mut stream = active(1 << 20);
-        stream.append_in(DbIndex(u32::MAX), b"");
-        assert_eq!(text(&stream, 0, 1000), b"*2\r\n$6\r\nSELECT\r\n$10\r\n4294967295\r\n");
     }
 
     #[test]

@@ -163,6 +163,14 @@ pub enum ApplyFailure {
     Unknown,
     /// The command was refused or failed, and nothing of it was applied.
     Failed(String),
+    /// The transaction failed in its middle.
+    Partly(String),
+}
+
+impl ApplyFailure {
+    pub(crate) fn is_partial(&self) -> bool {
+        matches!(self, Self::Partly(_))
+    }
 }
 
 /// The link to one primary; see the module.
@@ -696,7 +704,9 @@ impl Link {
         let command = streaming.reader.args().get(0).escape_ascii().to_string();
         let reason = match failure {
             ApplyFailure::Unknown => LinkDown::UnknownCommand { command, offset },
-            ApplyFailure::Failed(error) => LinkDown::ApplyFailed { command, error, offset },
+            ApplyFailure::Failed(error) | ApplyFailure::Partly(error) => {
+                LinkDown::ApplyFailed { command, error, offset }
+            }
         };
         self.fail(cx, reason);
     }
