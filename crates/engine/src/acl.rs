@@ -2,8 +2,11 @@
 
 use crate::spec::{Acl, Category, Flags, Spec};
 
+/// Whether a command belongs to a category.
+type Belongs = fn(&Spec) -> bool;
+
 /// All categories, in the order in which COMMAND INFO lists them, and when a command belongs to each.
-const CATEGORIES: &[(&str, fn(&Spec) -> bool)] = &[
+const CATEGORIES: &[(&str, Belongs)] = &[
     ("keyspace", |spec| spec.acl.has(Acl::KEYSPACE)),
     ("read", |spec| {
         spec.all_flags().has(Flags::READONLY) && spec.category != Category::Scripting

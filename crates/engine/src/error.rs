@@ -21,6 +21,15 @@ pub enum Error {
     SameObject,
     /// Any other text, with its code word.
     Message(Cow<'static, str>),
+    /// One that quotes bytes which are not text.
+    Quoting(Box<Quoting>),
+}
+
+/// An error line with bytes of a client in it that are not UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoting {
+    line: Vec<u8>,
+    text: String,
 }
 
 impl Error {
@@ -36,6 +45,19 @@ impl Error {
         Self::Message(Cow::Borrowed(text))
     }
 
+    /// A whole line that quotes what a client sent, which need not be text.
+    #[must_use]
+    pub fn quoting(line: Vec<u8>) -> Self {
+        String::from_utf8(line).map_or_else(
+            |not_text| {
+                let line = not_text.into_bytes();
+                let text = String::from_utf8_lossy(&line).into_owned();
+                Self::Quoting(Box::new(Quoting { line, text }))
+            },
+            |text| Self::Message(Cow::Owned(text)),
+        )
+    }
+
     /// `wrong number of arguments`, naming the command (`client|list` for a subcommand).
     #[must_use]
     pub fn arity(full_name: &str) -> Self {
@@ -45,9 +67,18 @@ impl Error {
     /// A subcommand that the container does not have, or not with so many words.
     #[must_use]
     pub fn unknown_subcommand(container: &str, word: &[u8]) -> Self {
-        let word = String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
         let help = container.to_ascii_uppercase();
-        Self::err(format_args!("unknown subcommand '{word}'. Try {help} HELP."))
+        let line = [b"ERR unknown subcommand '", quoted(word), b"'. Try ", help.as_bytes(), b" HELP."].concat();
+        Self::quoting(line)
+    }
+
+    /// The whole line as it is sent, without the leading `-`.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        match self {
+            Self::Quoting(quoting) => &quoting.line,
+            other => other.text().as_bytes(),
+        }
     }
 
     /// The whole line, code word first, without the leading `-`.
@@ -65,6 +96,7 @@ impl Error {
             Self::InvalidDbIndex => "ERR invalid DB index",
             Self::SameObject => "ERR source and destination objects are the same",
             Self::Message(text) => text,
+            Self::Quoting(quoting) => &quoting.text,
         }
     }
 
@@ -74,4 +106,12 @@ impl Error {
         let text = self.text();
         text.split(' ').next().unwrap_or(text)
     }
+}
+
+/// What an error quotes of a client's word: 128 bytes, and nothing from a zero byte on.
+#[must_use]
+pub fn quoted(word: &[u8]) -> &[u8] {
+    const SHOWN_BYTES: usize = 128;
+    let end = word.iter().take(SHOWN_BYTES).position(|byte| *byte == 0);
+    &word[..end.unwrap_or(word.len().min(SHOWN_BYTES))]
 }

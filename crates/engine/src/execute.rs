@@ -7,7 +7,7 @@
 //!                                         └─► run ─► handler ─► propagate ─► count, slow log, monitors
 //! ```
 
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, ServerCtx};
 use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
@@ -196,12 +196,12 @@ impl Engine {
         let session = &self.sessions[id];
         let command = &self.table[command];
         let mut flags = command.flags;
-        if command.spec.name == "exec" {
-            if let Some(transaction) = &session.transaction {
-                for bit in [Flags::WRITE, Flags::READONLY, Flags::DENY_OOM, Flags::MAY_REPLICATE] {
-                    if transaction.flags.has(bit) {
-                        flags = flags.or(bit);
-                    }
+        if command.spec.name == "exec"
+            && let Some(transaction) = &session.transaction
+        {
+            for bit in [Flags::WRITE, Flags::READONLY, Flags::DENY_OOM, Flags::MAY_REPLICATE] {
+                if transaction.flags.has(bit) {
+                    flags = flags.or(bit);
                 }
             }
         }
@@ -239,7 +239,7 @@ impl Engine {
         if is_exec {
             reply.error(&format!("EXECABORT Transaction discarded because of: {text}"));
         } else {
-            reply.error(text);
+            reply.error_bytes(error.line());
         }
     }
 
@@ -290,7 +290,7 @@ impl Engine {
         let failed = if let Err(error) = &result {
             out.truncate(before);
             let proto = self.sessions[id].proto;
-            Reply::new(out, proto).error(error.text());
+            Reply::new(out, proto).error_bytes(error.line());
             self.data.stats.count_error(error.code());
             true
         } else {
@@ -477,20 +477,19 @@ fn takes_reply(mode: ReplyMode) -> bool {
 
 fn unknown_command(args: Args<'_>) -> Error {
     const SHOWN_BYTES: usize = 128;
-    let name = args.get(0);
     let mut shown: Vec<u8> = Vec::new();
     for word in args.iter().skip(1) {
         if shown.len() >= SHOWN_BYTES {
             break;
         }
         let room = SHOWN_BYTES - shown.len();
+        let word = quoted(word);
         shown.push(b'\'');
         shown.extend_from_slice(&word[..word.len().min(room)]);
         shown.extend_from_slice(b"' ");
     }
-    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)]);
-    let shown = String::from_utf8_lossy(&shown);
-    Error::err(format_args!("unknown command '{name}', with args beginning with: {shown}"))
+    let parts = [b"ERR unknown command '", quoted(args.get(0)), b"', with args beginning with: ", &shown];
+    Error::quoting(parts.concat())
 }
 
 /// Appends `word` in double quotes, unprintable bytes escaped, as MONITOR and the command line show it.

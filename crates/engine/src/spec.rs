@@ -238,8 +238,8 @@ bit_set! {
         FAST = 13, "fast";
         /// Allowed before authentication.
         NO_AUTH = 14, "no_auth";
-        /// May propagate though it does not write keys.
-        MAY_REPLICATE = 15, "may_replicate";
+        /// May propagate though it does not write keys. COMMAND INFO of 7.0 has no word for it.
+        MAY_REPLICATE = 15, "";
         /// Refused while a replica serves old data during a load.
         NO_ASYNC_LOADING = 16, "no_async_loading";
         /// Refused inside MULTI.

@@ -235,7 +235,10 @@ fn group(rest: &mut &str) -> Group {
 /// `key [key ...]`: if the group repeats what stands before it, marks that. False if it does not.
 fn mark_repeated(arguments: &mut Vec<Argument>, token: Option<&str>, group: &Group) -> bool {
     let [repeated] = &group.choices[..] else { return false };
-    if token.is_some() || repeated.is_empty() || !arguments.ends_with(repeated) {
+    // What is repeated is not always preceded by its token again: `ID client-id [client-id ...]`.
+    let same = |(old, new): (&Argument, &Argument)| old.name == new.name && old.kind == new.kind;
+    let fits = !repeated.is_empty() && repeated.len() <= arguments.len();
+    if token.is_some() || !fits || !arguments[arguments.len() - repeated.len()..].iter().zip(repeated).all(same) {
         return false;
     }
     let mut block = Argument::block(arguments.split_off(arguments.len() - repeated.len()));
@@ -286,6 +289,7 @@ mod tests {
                 "FILTERBY=oneof(MODULE=module-name:string PATTERN=pattern:pattern)?",
             ),
             ("[arg ...]", "arg:string*?"),
+            ("[ID client-id [client-id ...]]", "ID=client-id:integer*?"),
             (
                 "ip:port|<[ID client-id] [ADDR ip:port]>",
                 "oneof(ip:port:string block(ID=client-id:integer? ADDR=ip:port:string?))",

@@ -95,10 +95,10 @@ impl CommandTable {
         if self.names.contains_key(&new) {
             return Err("Target command name already exists");
         }
-        if let Some(id) = self.names.remove(&old) {
-            if !new.is_empty() {
-                self.names.insert(new, id);
-            }
+        if let Some(id) = self.names.remove(&old)
+            && !new.is_empty()
+        {
+            self.names.insert(new, id);
         }
         self.index();
         Ok(())

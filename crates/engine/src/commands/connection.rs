@@ -204,7 +204,7 @@ pub static ECHO: Spec = Spec {
     since: "1.0.0",
     arity: Arity::Exactly(2),
     category: Category::Connection,
-    flags: Flags::FAST,
+    flags: Flags::LOADING.or(Flags::STALE).or(Flags::FAST),
     acl: Acl::CONNECTION,
     args: "message",
     handler: Handler::Server(echo),

@@ -105,7 +105,7 @@ impl Conditions {
                 b"xx" => conditions.present = true,
                 b"gt" => conditions.greater = true,
                 b"lt" => conditions.less = true,
-                _ => return Err(Error::err(format_args!("Unsupported option {}", args.text(at)))),
+                _ => return Err(unsupported_option(args.get(at))),
             }
         }
         let Self {
@@ -135,6 +135,11 @@ impl Conditions {
             || (self.less && old.is_some_and(|old| new >= old));
         !held_back
     }
+}
+
+fn unsupported_option(word: &[u8]) -> Error {
+    let shown = word.split(|byte| *byte == 0).next().unwrap_or(word);
+    Error::quoting([b"ERR Unsupported option ", shown].concat())
 }
 
 /// Replies 1 when the expiry was set, 0 when the key is absent or a condition does not hold.

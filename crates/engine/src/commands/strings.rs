@@ -96,9 +96,7 @@ fn set(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
         Some(at) => {
             slot.set_bytes(value, Expiry::At(at), Event::SET);
             ctx.keys.announce(key, Event::EXPIRE);
-            if !matches!(options.expiration, Some(Expiration::AtMillis(_))) {
-                propagate_set_at(ctx, key, value, at);
-            }
+            propagate_set_at(ctx, key, value, at);
         }
         None => {
             let keep = matches!(options.expiration, Some(Expiration::Keep));
@@ -486,15 +484,15 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_propagated_as_it_came() {
+    fn every_expiry_travels_as_milliseconds_since_1970() {
         check(
             "
             > SET k v PXAT 1700000009000 GET
             (nil)
-            > SET k v EXAT 1700000009
+            > set k v EXAT 1700000009 XX
             OK
             propagated: SELECT 0
-            propagated: SET k v PXAT 1700000009000 GET
+            propagated: SET k v PXAT 1700000009000
             propagated: SET k v PXAT 1700000009000
             ",
         );
