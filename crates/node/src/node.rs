@@ -156,13 +156,23 @@ impl Node {
             let rest = &buffer[consumed..];
             match parser.parse(rest, &self.limits(id), &mut argv) {
                 Parsed::Command { consumed: bytes } => {
+                    let replica_out = self.replica_output(id);
                     let flow = self.engine.execute(&mut self.state, id, argv.args(rest));
+                    if replica_out.is_some_and(|before| self.replica_output(id).is_some_and(|after| after > before)) {
+                        let name = String::from_utf8_lossy(argv.args(rest).get(0)).to_lowercase();
+                        crate::replication::misbehaved(self, id, &name);
+                    }
                     if flow == Flow::Postponed {
                         break;
                     }
                     consumed += bytes;
                 }
-                Parsed::Empty { consumed: bytes } => consumed += bytes,
+                Parsed::Empty { consumed: bytes } => {
+                    consumed += bytes;
+                    if self.replica_output(id).is_some() {
+                        crate::replication::keepalive(&mut self.state, self.engine.now, id);
+                    }
+                }
                 Parsed::Incomplete => break,
                 Parsed::Error(error) => {
                     self.protocol_error(id, error, rest);
@@ -177,6 +187,12 @@ impl Node {
         }
         self.after_execution();
         consumed
+    }
+
+    /// How much output a replica's session has; `None` for other sessions.
+    fn replica_output(&self, id: SessionId) -> Option<usize> {
+        let session = self.engine.sessions.get(id)?;
+        (session.kind == Kind::Replica).then(|| session.out.len())
     }
 
     fn may_execute(&self, id: SessionId) -> bool {

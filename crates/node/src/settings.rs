@@ -35,6 +35,7 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
     settings.password = password;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
+    crate::replication::configure(state, engine);
 }
 
 /// `rename-command`: old and new names; an empty new name takes the command away.

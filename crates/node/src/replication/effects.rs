@@ -1,0 +1,180 @@
+//! Carrying out what the machines ask for.
+
+use super::RunningLoad;
+use crate::effect::Effect;
+use crate::host::ServerState;
+use crate::jobs::{Cancel, LoadJob, LoadVia, PayloadForm, Position, Progress, TransferJob};
+use engine::host::Level;
+use engine::pause::{PauseKind, PausePurpose};
+use engine::session::{Blocked, Kind};
+use engine::settings::Loading;
+use engine::{Engine, Notice, SessionId};
+use repl::{Form, Load, ReplicaId, Transfer};
+use std::sync::Arc;
+
+/// Carries out effects in their order.
+pub(super) fn carry_out(state: &mut ServerState, engine: &mut Engine, asked: Vec<repl::Effect>) {
+    for effect in asked {
+        one(state, engine, effect);
+    }
+}
+
+fn one(state: &mut ServerState, engine: &mut Engine, effect: repl::Effect) {
+    match effect {
+        repl::Effect::ToReplica { replica, bytes } => {
+            if let Some(id) = session_of(engine, replica) {
+                engine.sessions.get_mut(id).into_iter().for_each(|session| session.out.extend_from_slice(&bytes));
+            }
+        }
+        repl::Effect::StartTransfer(transfer) => start_transfer(state, engine, &transfer),
+        repl::Effect::StopTransfer { replica } => {
+            if let Some(cancel) = state.replication.transfers.remove(&replica.0) {
+                cancel.cancel();
+            }
+        }
+        repl::Effect::CloseReplica { replica } => {
+            if let Some(id) = session_of(engine, replica) {
+                engine.data.notices.push(Notice::Close(id));
+            }
+        }
+        repl::Effect::WaitDone { waiter, replicas } => {
+            if let Some(id) = engine.sessions.by_number(waiter.0).map(|session| session.id) {
+                crate::node::unblock(engine, id, |reply| reply.int(replicas as i64));
+            }
+        }
+        repl::Effect::Connect { host, port } => {
+            let source = &state.config.bind_source_addr;
+            let source = (!source.is_empty()).then(|| source.to_str().into_owned());
+            state.effects.push(Effect::Connect { host, port, source });
+        }
+        repl::Effect::ToPrimary { bytes } => state.replication.link_output.extend_from_slice(&bytes),
+        repl::Effect::CloseLink => {
+            super::link::drop_connection(state, engine);
+            state.effects.push(Effect::CloseLink);
+        }
+        repl::Effect::StartLoad(load) => start_load(state, engine, load),
+        repl::Effect::CancelLoad => {
+            if let Some(load) = state.replication.load.take() {
+                load.cancel.cancel();
+            }
+            engine.data.settings.loading = Loading::No;
+        }
+        repl::Effect::StreamBegins { db } => super::link::begin_stream(state, engine, db),
+        repl::Effect::PauseWrites => {
+            engine.pauses.begin(PausePurpose::Failover, PauseKind::Write, u64::MAX);
+            engine.data.expiry_paused = true;
+        }
+        repl::Effect::ResumeWrites => engine.end_pause(PausePurpose::Failover),
+        repl::Effect::BecameReplica => unblock_waiting(engine),
+        repl::Effect::BecamePrimary => engine.data.propagation.set_stream_db(None),
+        repl::Effect::Log { level, text } => state.log(level_of(level), text),
+    }
+}
+
+fn level_of(level: repl::Level) -> Level {
+    match level {
+        repl::Level::Verbose => Level::Verbose,
+        repl::Level::Notice => Level::Notice,
+        repl::Level::Warning => Level::Warning,
+    }
+}
+
+fn session_of(engine: &Engine, replica: ReplicaId) -> Option<SessionId> {
+    engine.sessions.by_number(replica.0).map(|session| session.id)
+}
+
+/// Freezes the dataset, once for all replicas of the transfer, and has it sent to each.
+fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Transfer) {
+    let frozen = crate::persistence::freeze(state, engine);
+    let mut options = crate::persistence::write_options(state, engine);
+    options.position = Some(Position {
+        replid: transfer.history,
+        offset: transfer.cut,
+        stream_db: Some(transfer.stream_db),
+    });
+    for replica in &transfer.replicas {
+        let Some(id) = session_of(engine, *replica) else { continue };
+        let cancel = Cancel::default();
+        state.replication.transfers.insert(id.number, cancel.clone());
+        state.effects.push(Effect::Transfer(TransferJob {
+            replica: id,
+            frozen: frozen.clone(),
+            mark: match transfer.form {
+                Form::Marked { mark } => Some(mark),
+                Form::Sized { .. } => None,
+            },
+            options: options.clone(),
+            cancel,
+            progress: Arc::new(Progress::default()),
+            timeout_ms: u64::from(state.config.repl_timeout) * 1000,
+        }));
+    }
+    // What follows the cut is read by somebody who stands in no database yet.
+    if state.replication.machines.is_primary() {
+        engine.data.propagation.forget_database();
+    }
+}
+
+fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
+    let id = state.replication.next_load;
+    state.replication.next_load += 1;
+    let (cancel, progress) = (Cancel::default(), Arc::new(Progress::default()));
+    let into = crate::persistence::empty_keyspace(state, engine);
+    engine.data.settings.loading = if load.same_history { Loading::Async } else { Loading::Foreground };
+    let job = LoadJob {
+        id,
+        form: match load.form {
+            Form::Sized { bytes } => PayloadForm::Sized(bytes),
+            Form::Marked { mark } => PayloadForm::Marked(mark),
+        },
+        already: load.already,
+        into,
+        via: load_via(state, engine, load.form),
+        checksum: state.config.rdbchecksum && !engine.data.settings.skip_checksum,
+        access_clock: crate::persistence::access_clock(engine),
+        key_delay_us: i64::from(state.config.key_load_delay),
+        cancel: cancel.clone(),
+        progress: progress.clone(),
+        timeout_ms: u64::from(state.config.repl_timeout) * 1000,
+    };
+    state.replication.load = Some(RunningLoad { id, cancel, progress });
+    state.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
+    state.effects.push(Effect::Load(job));
+}
+
+/// Through a file if both datasets do not fit beside each other. The new one is taken to be as large as the old, or three
+/// times its encoded size.
+fn load_via(state: &ServerState, engine: &Engine, form: Form) -> LoadVia {
+    let live_bytes = engine.data.keyspace.live_bytes();
+    let new_bytes = match form {
+        Form::Sized { bytes } => bytes.saturating_mul(3).max(live_bytes),
+        Form::Marked { .. } => live_bytes,
+    };
+    let available = state.outside.resources().available_memory_bytes;
+    let limit = state.config.maxmemory;
+    let over_limit = limit > 0 && !state.config.replica_ignore_maxmemory && live_bytes + new_bytes > limit;
+    if live_bytes > 0 && (over_limit || available.is_some_and(|available| new_bytes > available)) {
+        LoadVia::File
+    } else {
+        LoadVia::Memory
+    }
+}
+
+/// Clients that wait for replicas of a primary that we are no longer.
+fn unblock_waiting(engine: &mut Engine) {
+    let waits = |session: &&engine::Session| matches!(session.blocked, Some(Blocked::Wait { .. }));
+    let waiting: Vec<SessionId> = engine.sessions.iter().filter(waits).map(|session| session.id).collect();
+    for id in waiting {
+        engine.data.stats.count_error("UNBLOCKED");
+        crate::node::unblock(engine, id, |reply| {
+            reply.error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
+        });
+    }
+}
+
+/// A session has become a replica's.
+pub(super) fn adopt_replica(engine: &mut Engine, id: SessionId) {
+    if let Some(session) = engine.sessions.get_mut(id) {
+        session.kind = Kind::Replica;
+    }
+}

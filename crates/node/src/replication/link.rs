@@ -1,0 +1,206 @@
+//! The link to the primary: its connection, its stream, its dataset.
+
+use super::{collect, effects, tell_engine, with_machines};
+use crate::effect::Effect;
+use crate::host::ServerState;
+use crate::jobs::{LoadFailure, Loaded};
+use crate::node::Node;
+use base::DbIndex;
+use engine::host::{Level, NoHost};
+use engine::session::{Kind, Peer};
+use engine::settings::Loading;
+use engine::{Engine, Flags};
+use repl::{ApplyFailure, LinkDown, Phase};
+use resp::Args;
+
+/// Why a connection to the primary could not be made, or ended, as the outside saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// The name could not be resolved.
+    ResolveFailed(String),
+    /// Nobody listens there.
+    Refused(String),
+    /// No answer in time.
+    Timeout,
+    /// The primary closed the connection.
+    Closed,
+    /// Anything else that the system said.
+    Io(String),
+}
+
+impl LinkEnd {
+    fn while_connecting(self) -> LinkDown {
+        match self {
+            Self::ResolveFailed(error) => LinkDown::ResolveFailed { error },
+            Self::Refused(_) => LinkDown::Refused,
+            Self::Timeout => LinkDown::Timeout(Phase::Connecting),
+            Self::Closed => LinkDown::ClosedByPrimary(Phase::Connecting),
+            Self::Io(error) => LinkDown::Unreachable { error },
+        }
+    }
+}
+
+/// What the outside tells of the connection to the primary, and takes for it.
+impl Node {
+    /// [`crate::Effect::Connect`] has worked. `peer` names the connection's ends, for CLIENT LIST.
+    pub fn link_connected(&mut self, peer: Peer) {
+        let Node { engine, state, .. } = self;
+        state.replication.link_peer = Some(peer);
+        with_machines(state, engine, |machines, now, asked| machines.on_link_connected(now, asked));
+        self.after_execution();
+    }
+
+    /// [`crate::Effect::Connect`] has failed, or the connection has ended.
+    pub fn link_ended(&mut self, end: LinkEnd) {
+        let Node { engine, state, .. } = self;
+        let was_open = state.replication.link_peer.is_some();
+        drop_connection(state, engine);
+        with_machines(state, engine, |machines, now, asked| match was_open {
+            true => machines.on_link_closed(now, asked),
+            false => machines.on_link_connect_failed(now, end.while_connecting(), asked),
+        });
+        self.after_execution();
+    }
+
+    /// Bytes from the primary. All are taken: what is incomplete is kept here.
+    pub fn link_input(&mut self, bytes: &[u8]) {
+        let Node { engine, state, .. } = self;
+        with_machines(state, engine, |machines, now, asked| machines.on_link_bytes(now, bytes, asked));
+        apply(state, engine);
+        self.after_execution();
+    }
+
+    /// Bytes for the primary; empty it as they are sent.
+    pub fn link_output(&mut self) -> Option<&mut Vec<u8>> {
+        let replication = &mut self.state.replication;
+        replication.link_peer.is_some().then_some(&mut replication.link_output)
+    }
+}
+
+/// Forgets the connection to the primary and the session that applied its stream, an unfinished MULTI included.
+pub(super) fn drop_connection(state: &mut ServerState, engine: &mut Engine) {
+    state.replication.link_peer = None;
+    state.replication.link_output.clear();
+    if let Some(id) = state.replication.primary.take() {
+        engine.close(id);
+    }
+}
+
+/// Opens the session that applies the primary's stream.
+pub(super) fn begin_stream(state: &mut ServerState, engine: &mut Engine, db: DbIndex) {
+    if let Some(old) = state.replication.primary.take() {
+        engine.close(old);
+    }
+    let peer = state.replication.link_peer.clone().unwrap_or_default();
+    let id = engine.open(peer);
+    if let Some(session) = engine.sessions.get_mut(id) {
+        session.kind = Kind::Primary;
+        session.authenticated = true;
+        session.db = db;
+    }
+    state.replication.primary = Some(id);
+}
+
+/// Applies what has come of the primary's stream, as far as it is complete.
+fn apply(state: &mut ServerState, engine: &mut Engine) {
+    let mut asked = Vec::new();
+    while let Some(id) = state.replication.primary {
+        let machines = &mut state.replication.machines;
+        let Some(incoming) = machines.next_command(engine.now, &mut asked) else { break };
+        match apply_one(engine, id, incoming.args) {
+            Ok(()) => machines.on_applied(),
+            Err(failure) => machines.on_apply_failed(engine.now, failure, &mut asked),
+        }
+        if !asked.is_empty() {
+            effects::carry_out(state, engine, std::mem::take(&mut asked));
+        }
+    }
+    effects::carry_out(state, engine, asked);
+    tell_engine(state, engine);
+}
+
+fn apply_one(engine: &mut Engine, id: engine::SessionId, args: Args<'_>) -> Result<(), ApplyFailure> {
+    if !belongs_in_a_stream(engine, args) {
+        return Err(ApplyFailure::Unknown);
+    }
+    let reply = match engine.execute_internal(&mut NoHost, id, args) {
+        Ok(reply) => reply,
+        Err(error) => return Err(ApplyFailure::Failed(error.text().to_owned())),
+    };
+    match first_error(&reply) {
+        None => Ok(()),
+        // Of a transaction, what stood before the failure was applied.
+        Some(error) if reply.starts_with(b"*") => Err(ApplyFailure::Partly(error)),
+        Some(error) => Err(ApplyFailure::Failed(error)),
+    }
+}
+
+/// Whether a command is one that primaries send. Others have no business in a stream, and some of them would need the server
+/// around the engine.
+fn belongs_in_a_stream(engine: &Engine, args: Args<'_>) -> bool {
+    let engine::table::Lookup::Found(id) = engine.table.look_up(args.get(0), args.try_get(1)) else { return false };
+    let command = &engine.table[id];
+    command.flags.any(Flags::WRITE.or(Flags::MAY_REPLICATE))
+        || matches!(command.spec.name, "ping" | "select" | "multi" | "exec" | "discard")
+}
+
+/// The text of the first error in a reply, or among the replies of a transaction.
+fn first_error(reply: &[u8]) -> Option<String> {
+    let line = |at: &[u8]| {
+        let end = at.iter().position(|byte| *byte == b'\r').unwrap_or(at.len());
+        String::from_utf8_lossy(&at[..end]).into_owned()
+    };
+    match reply.split_first() {
+        Some((b'-', rest)) => Some(line(rest)),
+        Some((b'*', _)) => match resp::value::decode(reply) {
+            resp::value::Decoded::Value { value: resp::Value::Array(replies), .. } => {
+                replies.into_iter().find_map(|reply| match reply {
+                    resp::Value::Error(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+                    _ => None,
+                })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The primary's snapshot was read, or was not.
+pub fn loaded(node: &mut Node, id: u64, result: Result<Box<Loaded>, LoadFailure>) {
+    let Node { engine, state, .. } = node;
+    let ours = state.replication.load.as_ref().is_some_and(|load| load.id == id);
+    if !ours || !state.replication.machines.wants_load() {
+        // It was cancelled, and its end crossed that.
+        if let Ok(loaded) = result {
+            state.effects.push(Effect::Discard(Box::new(loaded.keyspace)));
+        }
+        return;
+    }
+    state.replication.load = None;
+    engine.data.settings.loading = Loading::No;
+    match result {
+        Ok(loaded) => swap_in(state, engine, *loaded),
+        Err(failure) => {
+            drop_connection(state, engine);
+            let reason = match failure {
+                LoadFailure::Io(_) => LinkDown::ClosedByPrimary(Phase::Transfer),
+                LoadFailure::Timeout => LinkDown::Timeout(Phase::Transfer),
+                LoadFailure::Bad(error) => LinkDown::LoadingFailed { error },
+                LoadFailure::Cancelled => LinkDown::LoadingFailed { error: "cancelled".into() },
+            };
+            with_machines(state, engine, |machines, now, asked| machines.on_load_failed(now, reason, asked));
+        }
+    }
+}
+
+fn swap_in(state: &mut ServerState, engine: &mut Engine, mut loaded: Loaded) {
+    collect(state, engine);
+    state.persistence.cancel();
+    let rest = std::mem::take(&mut loaded.rest);
+    let stream_db = loaded.position.and_then(|position| position.stream_db).unwrap_or_default();
+    let keys = loaded.keys;
+    crate::persistence::adopt(state, engine, loaded);
+    state.log(Level::Notice, format!("Done loading RDB, keys loaded: {keys}, keys expired: 0."));
+    with_machines(state, engine, |machines, now, asked| machines.on_loaded(now, stream_db, &rest, asked));
+    apply(state, engine);
+}
