@@ -13,7 +13,9 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use mimalloc::MiMalloc;
+use libmimalloc_sys::{
+    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
+};
 
 use crate::size::block_bytes;
 
@@ -68,34 +70,58 @@ impl Counting {
     }
 }
 
-// SAFETY: every request goes to mimalloc unchanged, which is a correct global allocator; counting touches only statics
-// and a thread-local without a destructor, and never allocates.
+/// What every block of mimalloc is aligned to, however it was built. Asked for it by name, mimalloc would look for a
+/// better block than it needs.
+const ALIGNED_ANYWAY: usize = 8;
+
+// SAFETY: every request goes to mimalloc unchanged, whose functions are a correct allocator: blocks of `mi_malloc` and its
+// kin are aligned to a word, those of `mi_malloc_aligned` and its kin as asked, all are freed by `mi_free`, and null means
+// that there is no memory. Counting touches only statics and a thread-local without a destructor, and never allocates.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count(block_bytes(layout.size()) as i64);
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { MiMalloc.alloc(layout) }
+        // SAFETY: any size will do, and a layout's alignment is a power of two.
+        unsafe {
+            if layout.align() <= ALIGNED_ANYWAY {
+                mi_malloc(layout.size()).cast()
+            } else {
+                mi_malloc_aligned(layout.size(), layout.align()).cast()
+            }
+        }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         Self::count(block_bytes(layout.size()) as i64);
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        // SAFETY: any size will do, and a layout's alignment is a power of two.
+        unsafe {
+            if layout.align() <= ALIGNED_ANYWAY {
+                mi_zalloc(layout.size()).cast()
+            } else {
+                mi_zalloc_aligned(layout.size(), layout.align()).cast()
+            }
+        }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         Self::count(-(block_bytes(layout.size()) as i64));
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        // SAFETY: the caller has the block from this allocator.
+        unsafe { mi_free(block.cast()) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         Self::count(block_bytes(bytes) as i64 - block_bytes(layout.size()) as i64);
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { MiMalloc.realloc(block, layout, bytes) }
+        // SAFETY: the caller has the block from this allocator; any size will do, and a layout's alignment is a power of
+        // two.
+        unsafe {
+            if layout.align() <= ALIGNED_ANYWAY {
+                mi_realloc(block.cast(), bytes).cast()
+            } else {
+                mi_realloc_aligned(block.cast(), bytes, layout.align()).cast()
+            }
+        }
     }
 }
