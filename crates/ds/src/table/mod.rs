@@ -216,7 +216,10 @@ impl Table {
         let slot = path.segment.find(key, hash)?;
         // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
         let entry = unsafe { entry_mut(path.segment, slot) };
-        Some(StringMut { entry, ledger: &mut self.ledger })
+        Some(StringMut {
+            entry,
+            ledger: &mut self.ledger,
+        })
     }
 
     /// Takes `key` out.

@@ -68,7 +68,10 @@ impl Inner {
     pub(super) unsafe fn of(child: Child) -> Self {
         // SAFETY: not null, by contract.
         let header = unsafe { NonNull::new_unchecked(child.address().cast()) };
-        Self { header, bits: child.bits() }
+        Self {
+            header,
+            bits: child.bits(),
+        }
     }
 
     /// A new node with one holder and these children, the caller's references to which go into it.

@@ -1,4 +1,5 @@
-//! A segment: up to 105 entries (seven eighths of 15 groups) whose hashes agree in their first bits.
+//! A segment: up to 105 entries (seven eighths of 15 groups) whose hashes agree in their first bits. It grows with
+//! them, and splits somewhere between 53 and 105.
 //!
 //! ```text
 //!   +--------+---------+---------+-----+---------+
@@ -27,9 +28,6 @@ use base::Millis;
 /// Groups by size class. The last ones are for segments that cannot be split: more keys than fit whose hashes agree in
 /// all 48 bits, which nobody will see.
 const GROUPS: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15, 31, 63, 127, 255, 1023];
-
-/// The largest class of a segment that can be split.
-pub(super) const CLASS_MAX: usize = 10;
 
 const HEADER_BYTES: usize = 64;
 
@@ -74,7 +72,7 @@ pub(super) fn class_for(len: usize) -> usize {
 
 fn layout(class: usize) -> Layout {
     // Constants, and a power of two.
-    Layout::from_size_align(block_bytes(class), 16).expect("the layout of a segment")
+    Layout::from_size_align(block_bytes(class), 8).expect("the layout of a segment")
 }
 
 /// The memory of a segment of this class.

@@ -379,7 +379,7 @@ impl Trial {
 }
 
 #[cfg(not(slow_checker))]
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 16;
 #[cfg(slow_checker)]
 const SEEDS: u64 = 3;
 
@@ -417,7 +417,7 @@ fn a_large_table_grows_and_shrinks() {
     let mut table = table(1, u64::MAX);
     let mut model = Model::new();
     let key = |number: u64| number.to_string().into_bytes();
-    let count = if cfg!(slow_checker) { 20_000 } else { 120_000 };
+    let count = if cfg!(slow_checker) { 10_000 } else { 40_000 };
     for number in 0..count {
         let key = key(number);
         let hash = table.hasher.hash(&key);
@@ -492,7 +492,7 @@ fn a_scan_misses_no_key_that_stays() {
 #[test]
 fn random_entries_are_spread_evenly() {
     let mut rng = Rng::new(5);
-    for len in [1, 5, 100, 3000] {
+    for len in [1, 5, 100, 1500] {
         let mut table = table(len, u64::MAX);
         for number in 0..len {
             let key = number.to_string();
@@ -504,13 +504,13 @@ fn random_entries_are_spread_evenly() {
             );
         }
         let mut hits: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        for _ in 0..len * 200 {
+        for _ in 0..len * 150 {
             *hits
                 .entry(table.random(&mut rng).expect("not empty").key().to_vec())
                 .or_default() += 1;
         }
         assert_eq!(hits.len() as u64, len);
-        assert!(hits.values().all(|hits| (100..320).contains(hits)), "{hits:?}");
+        assert!(hits.values().all(|hits| (70..260).contains(hits)), "{hits:?}");
     }
     assert!(table(1, u64::MAX).random(&mut rng).is_none());
 }

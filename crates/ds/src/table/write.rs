@@ -3,7 +3,7 @@
 use super::Table;
 use super::child::Child;
 use super::node::{self, BITS_MAX, Inner};
-use super::segment::{self, CLASS_MAX, NEVER, Segment};
+use super::segment::{self, NEVER, Segment};
 use crate::entry::Entry;
 use crate::hash::{Hasher, KeyHash, POSITION_BITS};
 use base::Millis;
@@ -12,9 +12,14 @@ use base::Millis;
 const STEPS_MAX: usize = (POSITION_BITS / BITS_MAX) as usize;
 
 /// Segments of at most this many entries look for a neighbour to merge with …
-const MERGE_LEN_MAX: usize = 24;
-/// … and do if the two have at most this many together, half of what makes one split.
-const MERGED_LEN_MAX: usize = 52;
+const MERGE_LEN_MAX: usize = 16;
+/// … and do if the two have at most this many together, well below what makes one split.
+const MERGED_LEN_MAX: usize = 36;
+
+/// Segments split when they have grown to between these many entries …
+const SPLIT_LEN: (usize, usize) = (53, 105);
+/// … which one of so many parts of the tree, told by the first bits of the hash, decides.
+const SPLIT_PART_BITS: u32 = 6;
 
 #[derive(Clone, Copy)]
 struct Step {
@@ -33,6 +38,26 @@ pub(super) struct Path {
     depth: u32,
 }
 
+enum Room {
+    Split,
+    Grow,
+}
+
+/// At how many entries a segment splits, to which `bits` bits of `hash` lead.
+///
+/// Hashes spread keys so evenly that all segments would fill, grow and split at the same time: memory per key would
+/// go up and down by half with the number of keys, and the allocator would be left with blocks of the size that none
+/// needs any more. So the parts of the tree do it at different sizes, spread evenly over one doubling, and there are
+/// segments of every size at any time.
+fn split_len(hash: KeyHash, bits: u32) -> usize {
+    let (least, most) = SPLIT_LEN;
+    if bits < SPLIT_PART_BITS {
+        return most;
+    }
+    let part = (hash.0 >> (64 - SPLIT_PART_BITS)) as usize;
+    most - ((part * (most - least)) >> SPLIT_PART_BITS)
+}
+
 impl Path {
     fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps[..self.len].iter().flatten()
@@ -40,6 +65,16 @@ impl Path {
 
     fn last(&self) -> Option<Step> {
         self.len.checked_sub(1).and_then(|last| self.steps[last])
+    }
+
+    /// What must happen before the segment takes one more entry, of this hash.
+    fn room_needed(&self, hash: KeyHash) -> Option<Room> {
+        let len = self.segment.len();
+        let bits = self.last().map_or(0, |step| step.consumed) + self.depth;
+        if bits < POSITION_BITS && len >= split_len(hash, bits) {
+            return Some(Room::Split);
+        }
+        (len >= segment::capacity(self.segment.class())).then_some(Room::Grow)
     }
 
     /// Changes the counts of the segment and of all nodes above it.
@@ -103,8 +138,11 @@ impl Table {
     /// Puts a new entry in, at the end of the path of its hash.
     pub(super) fn add(&mut self, path: Path, hash: KeyHash, entry: Entry) {
         let mut path = path;
-        while path.segment.len() >= segment::capacity(path.segment.class()) {
-            self.make_room(&path);
+        while let Some(room) = path.room_needed(hash) {
+            match room {
+                Room::Split => self.split(&path),
+                Room::Grow => self.grow(&path),
+            }
             path = self.own_path(hash);
         }
         let expiry = entry.expiry();
@@ -117,16 +155,10 @@ impl Table {
         );
     }
 
-    /// Lets a full segment grow, or splits it.
-    fn make_room(&mut self, path: &Path) {
-        let class = path.segment.class();
-        let bits = path.last().map_or(0, |step| step.consumed) + path.depth;
-        if class >= CLASS_MAX && bits < POSITION_BITS {
-            self.split(path);
-            return;
-        }
+    /// Gives a segment more slots.
+    fn grow(&mut self, path: &Path) {
         // SAFETY: the path is owned, and the old segment's place is taken at once.
-        let grown = unsafe { path.segment.resize(class + 1, &mut self.ledger) };
+        let grown = unsafe { path.segment.resize(path.segment.class() + 1, &mut self.ledger) };
         self.put(path.last(), grown.child(path.depth));
     }
 

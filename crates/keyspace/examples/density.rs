@@ -1,0 +1,217 @@
+//! What keys cost: resident bytes per key, nanoseconds per operation, and the pauses around a freeze.
+//!
+//! `cargo run --release -p skein-keyspace --example density [keys]`
+#![allow(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use base::{DbIndex, Millis, Rng};
+use keyspace::{Keyspace, NewValue};
+
+#[global_allocator]
+static ALLOCATOR: ds::memory::Counting = ds::memory::Counting;
+
+const DB: DbIndex = DbIndex(0);
+
+#[derive(Clone, Copy)]
+enum Row {
+    String,
+    StringWithExpiry,
+    Integer,
+}
+
+impl Row {
+    fn name(self) -> &'static str {
+        match self {
+            Self::String => "16-byte key, 32-byte value",
+            Self::StringWithExpiry => "the same with an expiry",
+            Self::Integer => "16-byte key, integer",
+        }
+    }
+
+    fn set(self, keyspace: &mut Keyspace, number: u64) {
+        let key = key(number);
+        let hash = keyspace.hash(&key);
+        let db = keyspace.db_mut(DB);
+        let expiry = Some(Millis(1_800_000_000_000 + number as i64));
+        match self {
+            Self::String => db.set(&key, hash, NewValue::Bytes(&value(number)), None),
+            Self::StringWithExpiry => db.set(&key, hash, NewValue::Bytes(&value(number)), expiry),
+            Self::Integer => db.set(&key, hash, NewValue::Int(number as i64 * 1_000_003), None),
+        };
+    }
+}
+
+fn key(number: u64) -> [u8; 16] {
+    let mut key = *b"key:000000000000";
+    let mut rest = number;
+    for digit in key[4..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
+}
+
+fn value(number: u64) -> [u8; 32] {
+    [b'a' + (number % 26) as u8; 32]
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 4096
+}
+
+/// Time that this thread ran: what a busy machine does beside it is not counted.
+struct Cpu(u64);
+
+impl Cpu {
+    fn start() -> Self {
+        Self(Self::now())
+    }
+
+    fn now() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        stat.split(' ')
+            .next()
+            .and_then(|nanoseconds| nanoseconds.parse().ok())
+            .unwrap_or(0)
+    }
+
+    fn per_op(&self, count: u64) -> u64 {
+        (Self::now() - self.0) / count
+    }
+}
+
+fn measure(row: Row, keys: u64) {
+    let mut slowest = vec![1u32; keys as usize];
+    slowest.clear();
+    let before = resident_bytes();
+    let mut keyspace = Keyspace::new(1, 42);
+    let start = Cpu::start();
+    for number in 0..keys {
+        let one = Instant::now();
+        row.set(&mut keyspace, number);
+        slowest.push(one.elapsed().as_nanos() as u32);
+    }
+    let fill = start.per_op(keys);
+    slowest.sort_unstable();
+    let slowest = Duration::from_nanos(slowest[slowest.len() - 1 - slowest.len() / 100_000].into());
+    let resident = resident_bytes() - before;
+    println!(
+        "{:<28} {:>6.1} resident, {:>6.1} counted, {:>6.1} allocated bytes per key; fill {fill} ns, p99.999 {slowest:?}",
+        row.name(),
+        resident as f64 / keys as f64,
+        keyspace.live_bytes() as f64 / keys as f64,
+        ds::memory::allocated_bytes() as f64 / keys as f64,
+    );
+
+    let mut rng = Rng::new(7);
+    let order: Vec<u64> = (0..2_000_000).map(|_| rng.below(keys)).collect();
+    let count = order.len() as u64;
+    let start = Cpu::start();
+    for number in &order {
+        let key = key(*number);
+        black_box(
+            keyspace
+                .db(DB)
+                .get(&key, keyspace.hash(&key))
+                .map(|entry| entry.value()),
+        );
+    }
+    let get = start.per_op(count);
+    let start = Cpu::start();
+    for number in &order {
+        let key = key(number + keys);
+        black_box(keyspace.db(DB).get(&key, keyspace.hash(&key)).is_some());
+    }
+    let miss = start.per_op(count);
+    let start = Cpu::start();
+    for batch in order.chunks(16) {
+        let mut hashes = [None; 16];
+        for (hash, number) in hashes.iter_mut().zip(batch) {
+            let found = keyspace.hash(&key(*number));
+            keyspace.db(DB).prefetch(found);
+            *hash = Some(found);
+        }
+        hashes
+            .iter()
+            .flatten()
+            .for_each(|hash| keyspace.db(DB).prefetch_entry(*hash));
+        for (hash, number) in hashes.iter().flatten().zip(batch) {
+            black_box(keyspace.db(DB).get(&key(*number), *hash).map(|entry| entry.value()));
+        }
+    }
+    let batched = start.per_op(count);
+    let start = Cpu::start();
+    order.iter().for_each(|number| row.set(&mut keyspace, *number));
+    let set = start.per_op(count);
+    println!(
+        "{:<28} get {get} ns, absent {miss} ns, get in batches of 16 {batched} ns, overwrite {set} ns",
+        ""
+    );
+
+    freeze(row, &mut keyspace, keys, &order);
+    let start = Instant::now();
+    drop(keyspace);
+    println!("{:<28} dropped in {:?}", "", start.elapsed());
+}
+
+fn freeze(row: Row, keyspace: &mut Keyspace, keys: u64, order: &[u64]) {
+    let start = Instant::now();
+    let frozen = keyspace.freeze();
+    let taken = start.elapsed();
+    let mut times: Vec<Duration> = order
+        .iter()
+        .take(100_000)
+        .map(|number| {
+            let start = Instant::now();
+            row.set(keyspace, *number);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let start = Cpu::start();
+    let held = keyspace.frozen_bytes();
+    let read = frozen
+        .databases()
+        .flatten()
+        .map(|entry| black_box(entry.key().len() as u64))
+        .count() as u64;
+    assert_eq!((read, keyspace.frozen_bytes()), (keys, 0));
+    println!(
+        "{:<28} freeze {taken:?}; 100000 writes after it: median {:?}, p99.9 {:?}, max {:?}; they freeze {} MB; \
+         reading the view {} ns per key",
+        "",
+        times[times.len() / 2],
+        times[times.len() * 999 / 1000],
+        times[times.len() - 1],
+        held / 1_000_000,
+        start.per_op(read),
+    );
+}
+
+/// Each row in a process of its own, so that resident memory is the row's.
+fn main() {
+    let mut words = std::env::args();
+    let program = words.next().unwrap_or_default();
+    let keys = words.next().and_then(|keys| keys.parse().ok()).unwrap_or(5_000_000);
+    let rows = [Row::String, Row::StringWithExpiry, Row::Integer];
+    if let Some(row) = words.next().and_then(|row| row.parse::<usize>().ok()) {
+        measure(rows[row], keys);
+        return;
+    }
+    println!("{keys} keys");
+    for row in 0..rows.len() {
+        let arguments = [keys.to_string(), row.to_string()];
+        std::process::Command::new(&program)
+            .args(arguments)
+            .status()
+            .expect("this program again");
+    }
+}
