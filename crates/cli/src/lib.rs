@@ -15,6 +15,7 @@
 )]
 
 pub mod connection;
+pub mod demo;
 pub mod docs;
 pub mod format;
 pub mod modes;
