@@ -8,7 +8,7 @@
 use crate::effect::Effect;
 use crate::host::{ServerState, split};
 use crate::outside::Disk;
-use config::{Access, SetContext, SetError, Text};
+use config::{Access, Prepared, SetContext, SetError, Text};
 use engine::host::Level;
 use engine::settings::Loading;
 use engine::{Arity, Category, Engine, Error, Flags, Handler, Result, ServerCtx, Session, Spec};
@@ -104,6 +104,7 @@ fn change(
     context: SetContext,
 ) -> std::result::Result<(), SetError> {
     let mut prepared = state.config.prepare(words, context)?;
+    check_sockets(state, &prepared)?;
     if prepared.changed.contains(&"dir") {
         let disk = state.outside.disk();
         let wanted = prepared.config.dir.0.to_str().into_owned();
@@ -115,6 +116,26 @@ fn change(
     crate::settings::apply(state, engine);
     state.effects.push(Effect::Reconfigured(prepared.changed));
     Ok(())
+}
+
+/// Sees to it that changed addresses or a changed port can be had: once the reply is out, it is too late to refuse.
+fn check_sockets(state: &mut ServerState, prepared: &Prepared) -> std::result::Result<(), SetError> {
+    let new = |name| prepared.changed.contains(&name);
+    let port = prepared.config.port;
+    let (name, what, port) = match (new("port"), new("bind")) {
+        (true, _) if port > 0 => ("port", "Unable to listen on this port. Check server logs.", port),
+        (_, true) => ("bind", "Failed to bind to specified addresses.", 0),
+        _ => return Ok(()),
+    };
+    let addresses: Vec<_> = prepared.config.bind.iter().map(Text::to_str).collect();
+    let addresses: Vec<&str> = addresses.iter().map(|address| &**address).collect();
+    state.outside.can_listen(&addresses, port).map_err(|system| {
+        state.log(
+            Level::Warning,
+            format!("Warning: Could not create server TCP listening socket: {system}"),
+        );
+        SetError::failed(name, what)
+    })
 }
 
 static REWRITE: Spec = Spec {

@@ -12,6 +12,7 @@ use engine::session::{Blocked, Kind};
 use engine::settings::Loading;
 use engine::{Acl, Arity, Category, Engine, Flags, Handler, Result, ServerCtx, Spec};
 use resp::Args;
+use std::cell::LazyCell;
 use std::fmt::{Display, Write as _};
 
 /// INFO [section [section ...]]
@@ -38,7 +39,8 @@ pub static INFO: Spec = Spec {
 struct Facts<'a> {
     state: &'a ServerState,
     engine: &'a Engine,
-    resources: Resources,
+    /// Looked up for the sections that need it only: it asks the system.
+    resources: LazyCell<Resources, Box<dyn Fn() -> Resources + 'a>>,
 }
 
 /// A section: its name in requests, whether plain INFO shows it, and what writes it, headline included.
@@ -98,7 +100,7 @@ pub fn text(state: &ServerState, engine: &Engine, wanted: &[Vec<u8>]) -> String 
     let facts = Facts {
         state,
         engine,
-        resources: state.outside.resources(),
+        resources: LazyCell::new(Box::new(|| state.outside.resources())),
     };
     let mut text = Text::default();
     for section in &SECTIONS {

@@ -121,6 +121,7 @@ impl Node {
         };
         let mut node = Self { engine, state, argv: Argv::default() };
         crate::settings::apply(&mut node.state, &mut node.engine);
+        node.state.meters.startup_memory = node.state.outside.allocated_bytes();
         Ok(node)
     }
 
@@ -192,7 +193,7 @@ impl Node {
     /// How much output a replica's session has; `None` for other sessions.
     fn replica_output(&self, id: SessionId) -> Option<usize> {
         let session = self.engine.sessions.get(id)?;
-        (session.kind == Kind::Replica).then(|| session.out.len())
+        (session.kind == Kind::Replica).then_some(session.out.len())
     }
 
     fn may_execute(&self, id: SessionId) -> bool {
@@ -253,6 +254,7 @@ impl Node {
     /// So many bytes of a session's output were sent.
     pub fn sent(&mut self, id: SessionId, bytes: usize) {
         self.engine.data.stats.net_output_bytes += bytes as u64;
+        self.engine.data.stats.writes_processed += 1;
         let Some(session) = self.engine.sessions.get_mut(id) else { return };
         session.sent += bytes;
         if session.sent == session.out.len() {

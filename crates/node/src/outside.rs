@@ -15,6 +15,12 @@ pub trait Outside {
     fn resources(&self) -> Resources;
     /// Asks the allocator to give free memory back to the system.
     fn purge_memory(&mut self);
+    /// Tries whether these addresses, as `bind` names them, can be listened on at a port; port 0 asks for the addresses
+    /// alone. The error says what the system said.
+    fn can_listen(&self, addresses: &[&str], port: u16) -> Result<(), String> {
+        let _ = (addresses, port);
+        Ok(())
+    }
 }
 
 /// What the process uses of the machine. Zero where it is not known.

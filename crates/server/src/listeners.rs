@@ -82,17 +82,13 @@ impl Listeners {
 
     fn listen_tcp(&mut self, config: &Config, poller: &Poller, log: &Log) -> Result<(), ()> {
         let port = config.port;
-        if port == 0 {
+        // No addresses at all, as `bind ""` says, is no TCP, as in stock servers.
+        if port == 0 || config.bind.is_empty() {
             return Ok(());
         }
-        let addresses: Vec<_> = config.bind.0.iter().map(|address| address.to_str()).collect();
+        let addresses: Vec<_> = config.bind.iter().map(|address| address.to_str()).collect();
         let addresses = addresses.iter().map(|address| &**address);
-        let everywhere = ["*", "-::*"];
-        let opened = if config.bind.0.is_empty() {
-            listen_on_all(everywhere, port, config.tcp_backlog as i32)
-        } else {
-            listen_on_all(addresses, port, config.tcp_backlog as i32)
-        };
+        let opened = listen_on_all(addresses, port, config.tcp_backlog as i32);
         let opened = opened.map_err(|error| log.line(Level::Warning, &format!("Warning: {error}")))?;
         for listener in opened {
             match self.register(listener, poller) {

@@ -58,6 +58,11 @@ impl Outside for Machine {
     /// mimalloc gives free pages back by itself, a few milliseconds after they are free, so nothing is left to ask.
     fn purge_memory(&mut self) {}
 
+    fn can_listen(&self, addresses: &[&str], port: u16) -> Result<(), String> {
+        let tried = net::listen_on_all(addresses.iter().copied(), port, 1);
+        tried.map(drop).map_err(|error| error.to_string())
+    }
+
     fn resources(&self) -> Resources {
         let (all, thread) = (CpuTime::of_process(), CpuTime::of_thread());
         Resources {

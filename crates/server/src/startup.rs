@@ -34,7 +34,11 @@ pub const RESERVED_DESCRIPTORS: u64 = 32;
 pub fn run(called: &str, arguments: &[String]) -> ExitCode {
     // Before there are other threads.
     let title = Title::claim();
-    let invocation = config::arguments::parse(arguments);
+    let mut invocation = config::arguments::parse(arguments);
+    // Before `dir` changes what a relative path means.
+    if let Some(absolute) = invocation.file.as_ref().and_then(|file| std::path::absolute(file).ok()) {
+        invocation.file = Some(absolute.to_string_lossy().into_owned());
+    }
     let mut config = match config::load(&invocation, &mut World) {
         Ok(config) => config,
         Err(error) => {
@@ -157,7 +161,7 @@ impl Parts {
         let background = Background::new(mailbox, machine.disk());
         let reaper = Reaper::start().map_err(system("start a thread"))?;
         let [seed, other] = process::entropy().map_err(system("read the system's entropy"))?;
-        let absolute = config.file().map(fs::canonicalize).and_then(Result::ok);
+        let config_file = config.file().map(str::to_owned);
         let mut node = Node::new(
             config,
             Box::new(machine),
@@ -165,7 +169,7 @@ impl Parts {
             seed ^ other.rotate_left(32),
             mono_us,
         )?;
-        node.state.config_file = absolute.map(|path| path.to_string_lossy().into_owned());
+        node.state.config_file = config_file;
         Ok(Self {
             node,
             poller,
