@@ -112,10 +112,8 @@ impl Flock {
         self.check(
             &self.primary,
             "get k1\nauth wrong\nauth 123456\nping\n",
-            &format!(
-                "(error) NOAUTH Authentication required.\n\
-             (error) WRONGPASS invalid username-password pair or user is disabled.\nOK\nPONG"
-            ),
+            "(error) NOAUTH Authentication required.\n\
+             (error) WRONGPASS invalid username-password pair or user is disabled.\nOK\nPONG",
         )?;
         Ok(String::new())
     }

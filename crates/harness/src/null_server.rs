@@ -104,7 +104,7 @@ fn count(input: &[u8], output: &mut Vec<u8>) -> usize {
 fn request_length(input: &[u8]) -> Option<usize> {
     let (words, mut at) = header(input)?;
     for _ in 0..words {
-        let (bytes, length) = header(&input[at..])?;
+        let (bytes, length) = header(input.get(at..)?)?;
         at += length + bytes + 2;
     }
     (at <= input.len()).then_some(at)

@@ -19,7 +19,8 @@ pub struct Rules {
     pub truncate_after: Option<u64>,
     /// At most so many bytes to the client in a second, on each connection.
     pub bytes_per_second: Option<u64>,
-    /// Reads and throws away, both ways, and keeps the connection open.
+    /// Keeps connections open and lets nothing through, either way, while it lasts. What waits goes on afterwards, as after
+    /// a partition of the network: a stream never loses bytes in its middle.
     pub black_hole: bool,
     /// Closes new connections as soon as they come.
     pub refuse: bool,
@@ -48,6 +49,12 @@ struct Shared {
 impl Shared {
     fn rules(&self) -> Rules {
         lock(&self.rules).clone()
+    }
+
+    fn wait_out_black_hole(&self) {
+        while self.rules().black_hole && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -162,11 +169,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Client to server: only swallowing applies.
+/// Client to server: only the black hole applies.
 fn pump_up(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
     let mut chunk = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from.read(&mut chunk) {
-        if !shared.rules().black_hole && to.write_all(&chunk[..n]).is_err() {
+        shared.wait_out_black_hole();
+        if to.write_all(&chunk[..n]).is_err() {
             break;
         }
     }
@@ -182,10 +190,8 @@ fn pump_down(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
         sent: 0,
     };
     while let Ok(n @ 1..) = from.read(&mut chunk) {
+        shared.wait_out_black_hole();
         let rules = shared.rules();
-        if rules.black_hole {
-            continue;
-        }
         if !rules.delay.is_zero() {
             std::thread::sleep(rules.delay);
         }

@@ -390,7 +390,7 @@ pub fn inline(words: &Words) -> Vec<u8> {
     let mut line = Vec::new();
     for word in words {
         let plain = !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
-        if plain && line.is_empty() || plain && word.len() % 3 > 0 {
+        if plain && (line.is_empty() || word.len() % 3 > 0) {
             line.extend_from_slice(word);
         } else {
             line.push(b'"');
