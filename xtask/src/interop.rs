@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::dataset::ensure_equal;
 use harness::load::{Plan, Writer, fill_mixed};
 use harness::server::{replicate, wait_caught_up};
-use harness::{Program, Proxy, Result, Server, ensure, wait};
+use harness::{Program, Proxy, Reply, Result, Server, ensure, wait};
 
 use crate::args::Args;
 use crate::{build, report};
@@ -69,6 +69,12 @@ impl Setup {
             cases.push((name, Box::new(move || self.promotion(primary, replica))));
             let name = format!("promotion at rest keeps all partial: {who}");
             cases.push((name, Box::new(move || self.calm_promotion(primary, replica))));
+            let name = format!("WAIT, min-replicas-to-write and FAILOVER: {who}");
+            cases.push((name, Box::new(move || self.acknowledgements(primary, replica))));
+            let name = format!("expired keys are the primary's to delete: {who}");
+            cases.push((name, Box::new(move || self.expiry(primary, replica))));
+            let name = format!("a wrong password, then the right one: {who}");
+            cases.push((name, Box::new(move || self.wrong_password(primary, replica))));
             let name = format!("restart of the replica goes on partially: {who}");
             cases.push((name, Box::new(move || self.replica_restart(primary, replica))));
             let name = format!("restart of the primary: {who}");
@@ -218,6 +224,93 @@ impl Setup {
         let keys = self.settle(&new, &[&sibling, &old])?;
         ensure_counter(&new, "sync_full", "0")?;
         ensure_counter(&new, "sync_partial_ok", "2")?;
+        Ok(format!("{keys} keys"))
+    }
+
+    /// What the primary knows of its replicas: how many have a write, whether there are enough, who takes over.
+    fn acknowledgements(&self, old: &Program, new: &Program) -> Result<String> {
+        let (old, new) = (start(old, Transfer::Diskless)?, start(new, Transfer::Diskless)?);
+        let mut client = old.client()?;
+        client.ok(&["CONFIG", "SET", "min-replicas-to-write", "1"])?;
+        let refused = client.call(&["SET", "k", "v"])?.text();
+        ensure!(
+            refused == "NOREPLICAS Not enough good replicas to write.",
+            "SET without replicas: {refused}"
+        );
+        replicate(&new, old.port())?;
+        wait_link_up(&new)?;
+        wait::until("enough good replicas", CATCH_UP, || {
+            let answer = client.call(&["SET", "k", "v"])?.text();
+            Ok((answer != "OK").then_some(answer))
+        })?;
+        let acknowledged = client.ok(&["WAIT", "1", "5000"])?.int();
+        ensure!(acknowledged == Some(1), "WAIT 1 answered {acknowledged:?}");
+        let acknowledged = client.ok(&["WAIT", "2", "50"])?.int();
+        ensure!(acknowledged == Some(1), "WAIT 2 answered {acknowledged:?}");
+
+        client.ok(&["CONFIG", "SET", "min-replicas-to-write", "0"])?;
+        fill_mixed(&old, 2_000, 1)?;
+        client.ok(&["FAILOVER", "TIMEOUT", "20000"])?;
+        wait::until("roles exchanged", CATCH_UP, || {
+            let roles = [&old, &new].map(|server| server.info_field("replication", "role"));
+            let [a, b] = roles;
+            let (a, b) = (a?, b?);
+            Ok((a != "slave" || b != "master").then(|| format!("{a} and {b}")))
+        })?;
+        wait_link_up(&old)?;
+        fill_mixed(&new, 300, 2)?;
+        let keys = self.settle(&new, &[&old])?;
+        ensure_counter(&new, "sync_full", "0")?;
+        Ok(format!("{keys} keys"))
+    }
+
+    /// A replica hides a key whose time is up, and drops it when the primary says so.
+    fn expiry(&self, primary: &Program, replica: &Program) -> Result<String> {
+        let (primary, replica) = (start(primary, Transfer::Diskless)?, start(replica, Transfer::Diskless)?);
+        replicate(&replica, primary.port())?;
+        wait_link_up(&replica)?;
+        let (mut upper, mut lower) = (primary.client()?, replica.client()?);
+        upper.ok(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
+        upper.ok(&["SET", "k", "v", "PX", "150"])?;
+        wait_caught_up(&primary, &[&replica], CATCH_UP)?;
+        std::thread::sleep(Duration::from_millis(300));
+        let seen = |client: &mut harness::Client| -> Result<Vec<String>> {
+            let asked = [&["GET", "k"][..], &["EXISTS", "k"], &["TTL", "k"], &["DBSIZE"]];
+            asked.iter().map(|words| Ok(client.call(words)?.show())).collect()
+        };
+        let hidden = seen(&mut lower)?.join(" ");
+        ensure!(
+            hidden == "(nil) (integer) 0 (integer) -2 (integer) 1",
+            "the replica answers {hidden}"
+        );
+        upper.ok(&["GET", "k"])?; // Now the primary notices.
+        wait_caught_up(&primary, &[&replica], CATCH_UP)?;
+        let gone = lower.call(&["DBSIZE"])?.show();
+        ensure!(
+            gone == "(integer) 0",
+            "after the primary's DEL the replica's DBSIZE is {gone}"
+        );
+        Ok(String::new())
+    }
+
+    fn wrong_password(&self, primary: &Program, replica: &Program) -> Result<String> {
+        let primary = start_with(primary, Transfer::Diskless, &[("requirepass", "right")])?;
+        let replica = start_with(replica, Transfer::Diskless, &[("masterauth", "wrong")])?;
+        fill_mixed(&primary, 300, 1)?;
+        fill_mixed(&replica, 300, 2)?;
+        let before = replica.client()?.ok(&["DBSIZE"])?.show();
+        replicate(&replica, primary.port())?;
+        std::thread::sleep(Duration::from_millis(1_500));
+        let status = replica.info_field("replication", "master_link_status")?;
+        ensure!(status == "down", "the link is {status} with a wrong password");
+        ensure!(
+            replica.client()?.ok(&["GET", "key:1"]).is_ok(),
+            "data is not served while the link is down"
+        );
+        ensure!(before != "(integer) 0", "nothing was filled");
+        replica.client()?.ok(&["CONFIG", "SET", "masterauth", "right"])?;
+        wait_link_up(&replica)?;
+        let keys = self.settle(&primary, &[&replica])?;
         Ok(format!("{keys} keys"))
     }
 
