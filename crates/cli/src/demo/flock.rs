@@ -14,6 +14,7 @@ use resp::{Value, write_command};
 use super::Stop;
 use crate::connection::Credentials;
 use crate::topology::probe::{Address, Prober};
+use crate::topology::show::as_named_tree;
 use crate::topology::tree::{ServerIndex, Topology};
 
 /// How long a server may take to answer after its start.
@@ -306,6 +307,18 @@ impl Flock {
         let running = self.geese.iter().filter(|goose| goose.is_running());
         let seeds: Vec<Address> = running.map(|goose| goose.address.clone()).collect();
         Topology::survey(&seeds, &mut |address| self.prober.probe(address))
+    }
+
+    /// The tree of what a survey found, in our names.
+    #[must_use]
+    pub fn tree(&self, topology: &Topology) -> String {
+        as_named_tree(topology, &|address| {
+            let goose = self.geese.iter().find(|goose| goose.address.port == address.port);
+            goose.map_or_else(
+                || address.to_string(),
+                |goose| format!("{} :{}", goose.name, address.port),
+            )
+        })
     }
 
     /// Where a server of the flock stands in what a survey found.

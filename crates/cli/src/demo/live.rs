@@ -1,9 +1,10 @@
 //! The live view: who leads, who follows how closely, and the stream between them, moving.
 //!
 //! ```text
-//!   primary    127.0.0.1:7001  primary               offset 5406   21 ops/s   1200 keys
-//!   replica-1  127.0.0.1:7002  link up               offset 5406   0 bytes behind, 0 s
-//!   replica-2  127.0.0.1:7003  stopped
+//!   server     port  link            offset  behind             ops/s     keys
+//!   primary    7001  primary           5406                        21     1200
+//!   replica-1  7002  up                5406  0 bytes, 0 s          12     1200
+//!   replica-2  7003  stopped
 //!
 //!     primary ──·──·──•──·──·──●──·──► replica-1
 //!                                      replica-2
@@ -16,7 +17,6 @@ use super::Stop;
 use super::flock::Flock;
 use super::terminal::Terminal;
 use crate::topology::probe::LinkState;
-use crate::topology::show::link_text;
 use crate::topology::tree::Topology;
 
 /// A frame of the picture.
@@ -199,14 +199,21 @@ impl View {
             format!("\x1b[90m talk to the primary: {}\x1b[0m", flock.invitation()),
             String::new(),
         ];
-        lines.extend((0..flock.geese.len()).map(|index| server_line(flock, topology, index)));
+        lines.push(format!("\x1b[90m{HEADING}\x1b[0m"));
+        lines.extend((0..flock.geese.len()).flat_map(|index| server_lines(flock, topology, index)));
         lines.push(String::new());
         lines.extend(self.picture(flock));
         lines.push(String::new());
+        let keys = [
+            ("w", "write 1000 keys"),
+            ("t", "trickle"),
+            ("s", "stop/restart"),
+            ("p", "promote"),
+            ("q", "quit"),
+        ];
         lines.push(
-            " \x1b[7m w \x1b[0m write a thousand keys   \x1b[7m t \x1b[0m trickle on/off   \
-             \x1b[7m s \x1b[0m stop or restart a replica   \x1b[7m p \x1b[0m promote one   \x1b[7m q \x1b[0m quit"
-                .to_owned(),
+            keys.map(|(key, what)| format!(" \x1b[7m {key} \x1b[0m {what}"))
+                .join(" "),
         );
         lines.push(String::new());
         lines.extend(self.news.iter().map(|news| format!("\x1b[90m{news}\x1b[0m")));
@@ -247,37 +254,51 @@ fn cell(bytes: u64) -> char {
     }
 }
 
-fn server_line(flock: &Flock, topology: &Topology, index: usize) -> String {
+/// The table's heading; its columns are those of [`server_lines`].
+const HEADING: &str = " server     port  link            offset  behind             ops/s     keys";
+
+/// A server's line of the table, and one more when its link is broken.
+fn server_lines(flock: &Flock, topology: &Topology, index: usize) -> Vec<String> {
     let goose = &flock.geese[index];
-    let head = format!(" {:<10} {:<16}", goose.name, goose.address.to_string());
-    let Some(found) = flock.found(index, topology) else {
+    let head = format!(" {:<10} {:<5}", goose.name, goose.address.port);
+    let found = flock.found(index, topology);
+    let Some((found, facts)) = found.and_then(|found| Some((found, topology.servers[found].facts.as_ref().ok()?)))
+    else {
         let state = if goose.is_running() {
-            "\x1b[33mno answer yet\x1b[0m"
+            "\x1b[33mno answer yet"
         } else {
-            "\x1b[90mstopped\x1b[0m"
+            "\x1b[90mstopped"
         };
-        return format!("{head} {state}");
+        return vec![format!("{head} {state}\x1b[0m")];
     };
-    let server = &topology.servers[found];
-    let Ok(facts) = &server.facts else { return head };
-    let offset = format!("offset {:<10}", facts.offset);
-    let counts = format!("{:>5} ops/s {:>7} keys", facts.ops_per_second, facts.keys);
-    match &facts.upstream {
-        None => format!("{head} \x1b[32m{:<22}\x1b[0m {offset} {:<24} {counts}", "primary", ""),
-        Some(upstream) => {
-            let colour = if upstream.state == LinkState::Up { "32" } else { "31" };
-            let lag = server.listed.as_ref().and_then(|listed| listed.lag_seconds);
-            let lag = lag.map_or(String::new(), |seconds| format!(", {seconds} s"));
-            let behind = topology
-                .bytes_behind(found)
-                .map_or(String::new(), |bytes| format!("{bytes} bytes behind{lag}"));
-            let why = topology
-                .why_broken(found)
-                .map_or(String::new(), |why| format!("  {why}"));
-            let link = link_text(&upstream.state);
-            format!("{head} \x1b[{colour}m{link:<22}\x1b[0m {offset} {behind:<24} {counts}\x1b[31m{why}\x1b[0m")
-        }
-    }
+    let (colour, state) = match facts.upstream.as_ref().map(|upstream| &upstream.state) {
+        None => (32, "primary".to_owned()),
+        Some(LinkState::Up) => (32, "up".to_owned()),
+        Some(LinkState::Syncing { percent: Some(percent) }) => (33, format!("syncing {percent}%")),
+        Some(LinkState::Syncing { percent: None }) => (33, "syncing".to_owned()),
+        Some(LinkState::Down {
+            seconds: Some(seconds), ..
+        }) => (31, format!("DOWN {seconds} s")),
+        Some(LinkState::Down { seconds: None, .. }) => (31, "DOWN".to_owned()),
+    };
+    let lag = topology.servers[found]
+        .listed
+        .as_ref()
+        .and_then(|listed| listed.lag_seconds);
+    let behind = match (topology.bytes_behind(found), lag) {
+        (Some(bytes), Some(seconds)) => format!("{bytes} bytes, {seconds} s"),
+        (Some(bytes), None) => format!("{bytes} bytes"),
+        (None, _) => String::new(),
+    };
+    let (offset, ops, keys) = (facts.offset, facts.ops_per_second, facts.keys);
+    let state = format!("\x1b[{colour}m{state:<12}\x1b[0m");
+    let mut lines = vec![format!("{head} {state} {offset:>9}  {behind:<16} {ops:>7} {keys:>8}")];
+    lines.extend(
+        topology
+            .why_broken(found)
+            .map(|why| format!("            \x1b[31m{why}\x1b[0m")),
+    );
+    lines
 }
 
 #[cfg(test)]

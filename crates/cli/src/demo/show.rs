@@ -6,7 +6,6 @@ use super::Stop;
 use super::flock::Flock;
 use crate::screen::print_line;
 use crate::topology::probe::LinkState;
-use crate::topology::show::as_tree;
 
 /// How long the links may take to come up again.
 const LINKS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -79,7 +78,8 @@ fn chapter(stop: &Stop, title: &str) -> Result<(), String> {
 }
 
 fn picture(flock: &mut Flock) {
-    print_line(&as_tree(&flock.survey()));
+    let topology = flock.survey();
+    print_line(&flock.tree(&topology));
 }
 
 /// Full and partial resyncs the leader has given.
@@ -150,10 +150,11 @@ fn wait(flock: &mut Flock, stop: &Stop, problem: &str, mut done: impl FnMut(&mut
             }
         }
         if Instant::now() > end {
+            let topology = flock.survey();
             return Err(format!(
                 "After {} s {problem}:\n{}",
                 LINKS_TIMEOUT.as_secs(),
-                as_tree(&flock.survey())
+                flock.tree(&topology)
             ));
         }
         stop.sleep(Duration::from_millis(50));

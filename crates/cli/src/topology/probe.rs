@@ -318,14 +318,26 @@ fn listed(info: &str) -> Vec<Listed> {
     info.lines().map(str::trim_end).filter_map(replica).collect()
 }
 
-/// `lost_replica0:…`: only Skein has these.
+/// `lost_replica0:ip=127.0.0.1,port=7002,reason=closed by the replica,seconds_ago=3`: only Skein has these.
 fn lost(info: &str) -> Vec<String> {
     let entry = |line: &str| -> Option<String> {
         let (index, rest) = line.strip_prefix("lost_replica")?.split_once(':')?;
         index.parse::<u32>().ok()?;
-        Some(rest.to_owned())
+        Some(lost_text(rest).unwrap_or_else(|| rest.to_owned()))
     };
     info.lines().map(str::trim_end).filter_map(entry).collect()
+}
+
+/// The reason may hold commas, so it is what lies between its neighbours.
+fn lost_text(fields: &str) -> Option<String> {
+    let (host, rest) = fields.strip_prefix("ip=")?.split_once(",port=")?;
+    let (port, rest) = rest.split_once(",reason=")?;
+    let (reason, seconds) = rest.rsplit_once(",seconds_ago=")?;
+    let address = Address {
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+    };
+    Some(format!("{address}, {seconds} s ago: {reason}"))
 }
 
 /// `db0:keys=3,expires=0,avg_ttl=0`
@@ -343,7 +355,8 @@ mod tests {
         master_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\n\
         master_sync_in_progress:0\r\nslave_read_repl_offset:70\r\nslave_repl_offset:70\r\n\
         master_link_down_since_seconds:12\r\nmaster_link_down_reason:auth: WRONGPASS no\r\nconnected_slaves:1\r\n\
-        slave0:ip=::1,port=7002,state=online,offset=14,lag=1\r\nmaster_replid:fff\r\nmaster_repl_offset:70\r\n\
+        slave0:ip=::1,port=7002,state=online,offset=14,lag=1\r\n\
+        lost_replica0:ip=10.0.0.4,port=1,reason=too slow, too long,seconds_ago=3\r\nmaster_replid:fff\r\nmaster_repl_offset:70\r\n\
         # Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb9:keys=4,expires=0,avg_ttl=0\r\n";
 
     #[test]

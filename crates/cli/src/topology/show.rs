@@ -2,27 +2,56 @@
 
 use resp::Value;
 
-use super::probe::{Facts, LinkState};
+use super::probe::{Address, Facts, LinkState};
 use super::tree::{ServerIndex, Topology};
 
 /// The tree, a server a line, with the reason under each broken link.
 #[must_use]
 pub fn as_tree(topology: &Topology) -> String {
+    as_named_tree(topology, &|address| address.to_string())
+}
+
+/// As [`as_tree`], with names for the addresses.
+#[must_use]
+pub fn as_named_tree(topology: &Topology, name: &dyn Fn(&Address) -> String) -> String {
     let mut text = String::new();
     for &root in &topology.roots {
-        branch(&mut text, topology, root, "", "", "");
+        branch(&mut text, topology, name, root, &Prefix::default());
     }
     text
 }
 
-/// Writes a server and everything under it: `head` stands before its own line, `tail` before the lines under it.
-fn branch(text: &mut String, topology: &Topology, index: ServerIndex, head: &str, tail: &str, mark: &str) {
+/// What stands before the lines of a branch.
+#[derive(Default)]
+struct Prefix {
+    /// Before its first line, behind the lines of the branches around it.
+    mark: &'static str,
+    /// The lines of the branches around it.
+    stems: String,
+    /// Before its other lines: the stem of its own parent.
+    under: &'static str,
+}
+
+/// Writes a server and everything under it.
+fn branch(
+    text: &mut String,
+    topology: &Topology,
+    name: &dyn Fn(&Address) -> String,
+    index: ServerIndex,
+    prefix: &Prefix,
+) {
     let server = &topology.servers[index];
-    text.push_str(&format!("{head}{mark}{}  {}\n", server.address, line(topology, index)));
+    let Prefix { mark, stems, under } = prefix;
+    text.push_str(&format!(
+        "{stems}{mark}{}  {}\n",
+        name(&server.address),
+        line(topology, index)
+    ));
+    let stems = format!("{stems}{under}");
     let children = &server.children;
-    let stem = if children.is_empty() { "    " } else { "│   " };
+    let own_stem = if children.is_empty() { "    " } else { "│   " };
     for remark in remarks(topology, index) {
-        text.push_str(&format!("{tail}{stem}  {remark}\n"));
+        text.push_str(&format!("{stems}{own_stem}  {remark}\n"));
     }
     for (position, &child) in children.iter().enumerate() {
         let (mark, under) = if position + 1 == children.len() {
@@ -30,7 +59,17 @@ fn branch(text: &mut String, topology: &Topology, index: ServerIndex, head: &str
         } else {
             ("├── ", "│   ")
         };
-        branch(text, topology, child, tail, &format!("{tail}{under}"), mark);
+        branch(
+            text,
+            topology,
+            name,
+            child,
+            &Prefix {
+                mark,
+                stems: stems.clone(),
+                under,
+            },
+        );
     }
 }
 
@@ -195,7 +234,7 @@ fn optional(number: Option<u64>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::probe::{Address, Listed, Upstream};
+    use super::super::probe::{Listed, Upstream};
     use super::*;
     use crate::format::{Delimiters, Style, reply};
 
