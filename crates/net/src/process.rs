@@ -233,6 +233,12 @@ impl CpuTime {
     }
 }
 
+/// Dies as of an access to invalid memory, for tests of what happens then.
+pub fn raise_segfault() {
+    // SAFETY: `raise` only delivers a signal to the calling thread.
+    unsafe { libc::raise(libc::SIGSEGV) };
+}
+
 /// Memory of this process that is in RAM, in bytes; 0 when the system does not tell.
 #[must_use]
 pub fn resident_bytes() -> u64 {

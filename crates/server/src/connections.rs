@@ -1,7 +1,7 @@
 //! The sockets of sessions, by the session's slot.
 
 use engine::SessionId;
-use net::{InBuf, Registration, Stream};
+use net::{InBuf, Interest, Registration, Stream};
 
 use crate::token::Token;
 
@@ -104,6 +104,17 @@ impl Connections {
         if !std::mem::replace(&mut connection.listed, true) {
             self.to_flush.push(id);
         }
+    }
+
+    /// Notes that a session may have output, unless its socket is full. Returns whether the session has a socket.
+    pub fn mark_if_writable(&mut self, id: SessionId) -> bool {
+        let Some(connection) = self.get_mut(id) else {
+            return false;
+        };
+        if connection.registration.interest() == Interest::Read {
+            self.mark(id);
+        }
+        true
     }
 
     /// Takes the sessions that may have output. Give the list back with [`Self::flushed`], so that its memory is used

@@ -103,6 +103,10 @@ impl Server {
             let result = Err("the replica's connection is gone".to_owned());
             return self.node.done(Done::Transferred { replica, result });
         };
+        // A socket that refuses this will refuse the snapshot too.
+        let _ = connection
+            .stream
+            .set_nodelay(!self.node.state.config.repl_disable_tcp_nodelay);
         match connection.stream.try_clone() {
             Ok(stream) => {
                 connection.transferring = true;

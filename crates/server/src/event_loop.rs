@@ -50,8 +50,8 @@ pub struct Server {
     /// The code to exit with, once it is to end.
     pub(crate) exit: Option<i32>,
     pub(crate) next_tick_ms: u64,
-    /// The list of replicas that get the stream; its memory is used again.
-    pub(crate) feeding: Vec<SessionId>,
+    /// The sessions that have become replicas: whatever any session executes may give them something to send.
+    pub(crate) replicas: Vec<SessionId>,
 }
 
 impl Server {
@@ -299,12 +299,9 @@ impl Server {
                 self.connections.mark(*id);
             }
         }
-        let mut feeding = std::mem::take(&mut self.feeding);
-        feeding.extend(self.node.replicas_to_feed());
-        for id in feeding.drain(..) {
-            self.connections.mark(id);
-        }
-        self.feeding = feeding;
+        // A replica whose socket is full is reported by the poller when it has room.
+        let connections = &mut self.connections;
+        self.replicas.retain(|id| connections.mark_if_writable(*id));
 
         let marked = self.connections.take_marked();
         for id in &marked {
@@ -337,6 +334,9 @@ impl Server {
         };
         let (close_now, close_after) = (session.close_now, session.close_after_reply || connection.closing);
         let is_replica = session.kind == Kind::Replica;
+        if is_replica && !self.replicas.contains(&id) {
+            self.replicas.push(id);
+        }
         let unsent = &session.out[session.sent..];
         let mut full = false;
         if !unsent.is_empty() {

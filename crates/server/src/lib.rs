@@ -40,10 +40,8 @@ pub fn main() -> ExitCode {
     match Invocation::parse(&called, &arguments) {
         Invocation::Server(arguments) => startup::run(&called, &arguments),
         Invocation::CheckRdb(files) => check_rdb::run(&files),
-        Invocation::Cli(_) | Invocation::Demo(_) => {
-            eprintln!("not wired yet");
-            ExitCode::FAILURE
-        }
+        Invocation::Cli(arguments) => cli::main(arguments),
+        Invocation::Demo(arguments) => cli::demo::main(arguments),
         Invocation::Version => {
             println!("{}", version::server_line());
             ExitCode::SUCCESS

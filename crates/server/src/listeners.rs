@@ -143,7 +143,9 @@ impl Listeners {
         }
         let mut failed = false;
         for listening in self.all() {
-            failed |= poller.set(&listening.listener, &mut listening.registration, Interest::Read).is_err();
+            failed |= poller
+                .set(&listening.listener, &mut listening.registration, Interest::Read)
+                .is_err();
         }
         self.paused = failed;
     }

@@ -125,7 +125,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         mark_all: false,
         exit: None,
         next_tick_ms: 0,
-        feeding: Vec::new(),
+        replicas: Vec::new(),
     };
     server.carry_out_effects();
     server.log.line(Level::Notice, "Ready to accept connections");
