@@ -527,8 +527,11 @@ impl<'a> Writer<'a> {
         self.commits += 1;
     }
 
-    /// Lets two databases change places.
+    /// Lets two databases change places. With itself a database changes nothing, but the command counts as a change.
     pub fn swap_dbs(&mut self, a: DbIndex, b: DbIndex) {
+        if a == b {
+            return self.commit_whole();
+        }
         let data = &mut *self.reader.data;
         let mut watch = std::mem::take(&mut data.watch);
         for db in [a, b] {
@@ -556,6 +559,14 @@ impl<'a> Writer<'a> {
             const NEW_COUNTER: u32 = 5;
             let clock = data.access_clock;
             entry.touch(if data.settings.lfu { (clock & 0xffff) << 8 | NEW_COUNTER } else { clock });
+        }
+    }
+
+    /// Stamps the access clock of an entry that was there and has been changed.
+    pub(crate) fn stamp_used(&mut self, key: &[u8], hash: KeyHash) {
+        let data = &mut *self.reader.data;
+        if let Some(entry) = data.keyspace.db(self.reader.db).get(key, hash) {
+            entry.touch(stamp(entry.clock(), data.access_clock, &data.settings, &mut data.rng));
         }
     }
 

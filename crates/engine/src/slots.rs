@@ -67,6 +67,7 @@ impl<'c, 'a> KeySlot<'c, 'a> {
     pub fn put(mut self, value: Removed, event: Event) {
         let (key, hash) = (self.key, self.hash);
         self.database().insert(key, hash, value);
+        self.keys.stamp_used(key, hash);
         let expiry = self.expiry();
         self.keys.note_expiry(key, expiry);
         self.keys.commit(key, event);
@@ -84,6 +85,7 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         if !self.database().set_expiry(key, hash, expiry) {
             return false;
         }
+        self.keys.stamp_used(key, hash);
         self.keys.note_expiry(key, expiry);
         self.keys.commit(key, event);
         true
@@ -163,7 +165,11 @@ impl<'c, 'a> StringSlot<'c, 'a> {
     pub fn append(mut self, bytes: &[u8], event: Event) -> usize {
         let (key, hash) = (self.slot.key, self.slot.hash);
         let length = match self.slot.database().string_mut(key, hash) {
-            Some(mut string) => string.append(bytes),
+            Some(mut string) => {
+                let length = string.append(bytes);
+                self.slot.keys.stamp_used(key, hash);
+                length
+            }
             None => {
                 self.slot.database().set(key, hash, NewValue::Bytes(bytes), None);
                 self.slot.keys.stamp_new(key, hash);
@@ -178,7 +184,9 @@ impl<'c, 'a> StringSlot<'c, 'a> {
     /// length.
     pub fn write_at(mut self, offset: usize, bytes: &[u8], event: Event) -> usize {
         let (key, hash) = (self.slot.key, self.slot.hash);
-        if !self.slot.exists() {
+        if self.slot.exists() {
+            self.slot.keys.stamp_used(key, hash);
+        } else {
             self.slot.database().set(key, hash, NewValue::RawBytes(b""), None);
             self.slot.keys.stamp_new(key, hash);
         }

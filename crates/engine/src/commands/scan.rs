@@ -127,8 +127,10 @@ fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around.
+/// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around, a zero byte
+/// ends the text, and no text is 0.
 fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -156,7 +158,7 @@ mod tests {
         for (text, value) in [
             ("0", 0),
             ("+7", 7),
-            ("007", 7),
+            ("007", 7), ("", 0), ("3\0x", 3),
             ("-1", u64::MAX),
             ("18446744073709551615", u64::MAX),
         ] {
