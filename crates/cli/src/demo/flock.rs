@@ -382,7 +382,7 @@ fn end(mut child: Child) -> Result<(), ()> {
     Err(())
 }
 
-/// Ports that nobody listens on; all held until all are found.
+/// Ports that nobody listens on, in order; all held until all are found.
 fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     let listeners: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0"))

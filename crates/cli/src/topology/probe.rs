@@ -281,7 +281,9 @@ fn upstream(info: &str, role: &Value) -> Upstream {
         }
     } else {
         LinkState::Down {
-            seconds: number("master_link_down_since_seconds"),
+            // A link that never was up has no seconds in stock words; Skein tells since when it tries.
+            seconds: number("master_link_down_since_seconds")
+                .or_else(|| Some(unix_seconds().saturating_sub(number("master_link_down_since_unix")?))),
             reason: Some(text("master_link_down_reason").to_owned()).filter(|reason| !reason.is_empty()),
             phase: String::from_utf8_lossy(phase).into_owned(),
         }
@@ -294,6 +296,12 @@ fn upstream(info: &str, role: &Value) -> Upstream {
         state,
         silent_seconds: number("master_last_io_seconds_ago"),
     }
+}
+
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// `slave0:ip=127.0.0.1,port=7002,state=online,offset=14,lag=1`

@@ -43,6 +43,23 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Takes what its primary says. A replica that its primary prepares a full sync for is not broken, though its own
+    /// INFO says down until the transfer begins.
+    fn note_listing(&mut self, listed: Listed) {
+        let link = self.facts.as_mut().ok().and_then(|facts| facts.upstream.as_mut());
+        if let Some(Upstream {
+            state: state @ LinkState::Down { reason: None, .. },
+            ..
+        }) = link
+            && matches!(listed.state.as_str(), "wait_bgsave" | "send_bulk")
+        {
+            *state = LinkState::Syncing { percent: None };
+        }
+        self.listed = Some(listed);
+    }
+}
+
 /// Every server found from some of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
@@ -151,7 +168,7 @@ impl Topology {
                     server.parent = Some(teller);
                 }
                 if server.parent == Some(teller) {
-                    server.listed = Some(replica);
+                    server.note_listing(replica);
                 }
             }
         }
@@ -292,6 +309,22 @@ mod tests {
             "its primary h:1 does not answer: Connection refused"
         );
         assert!(!topology.is_healthy());
+    }
+
+    /// A primary waits some seconds for more replicas before a full sync; until then the first one's link is "down".
+    #[test]
+    fn a_replica_that_is_waited_for_is_not_broken() {
+        let mut waiting = replica("b", "h:1", &[]);
+        waiting.upstream.as_mut().unwrap().state = LinkState::Down {
+            seconds: None,
+            reason: None,
+            phase: "handshake".into(),
+        };
+        let mut leader = primary("a", &["h:2"]);
+        leader.replicas[0].state = "wait_bgsave".into();
+        let topology = survey(&["h:2"], &[("h:1", leader), ("h:2", waiting)]);
+        assert!(topology.is_healthy());
+        assert_eq!(topology.why_broken(0), None);
     }
 
     /// Two servers told to follow each other make no tree; the walk must end and show both.
