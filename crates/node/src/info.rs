@@ -369,6 +369,35 @@ fn persistence(facts: &Facts<'_>, text: &mut Text) {
         "module_fork_in_progress",
         "module_fork_last_cow_size",
     ]);
+    if engine.data.settings.loading != Loading::No {
+        loading(facts, text);
+    }
+}
+
+/// How far a load is. A snapshot that ends with a mark does not tell its size, and so not its share either.
+fn loading(facts: &Facts<'_>, text: &mut Text) {
+    let Some((began, loaded, total)) = crate::replication::load_progress(facts.state) else {
+        return;
+    };
+    let elapsed_seconds = facts.engine.now.mono_ms().saturating_sub(began.mono_ms()) / 1000;
+    let remaining = if total == 0 { 1 } else { total.saturating_sub(loaded) };
+    let share = if total == 0 {
+        0.0
+    } else {
+        loaded as f64 * 100.0 / total as f64
+    };
+    text.field("loading_start_time", began.unix_ms().seconds());
+    text.field("loading_total_bytes", total);
+    text.field("loading_rdb_used_mem", 0);
+    text.field("loading_loaded_bytes", loaded);
+    text.field("loading_loaded_perc", format_args!("{share:.2}"));
+    // Within the first second there is nothing to reckon with yet.
+    let seconds_left = if elapsed_seconds == 0 {
+        1
+    } else {
+        elapsed_seconds.saturating_mul(remaining) / (loaded + 1)
+    };
+    text.field("loading_eta_seconds", seconds_left);
 }
 
 /// Kilobytes per second.

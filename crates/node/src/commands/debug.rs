@@ -257,6 +257,7 @@ fn load_over(state: &mut ServerState, engine: &mut Engine, merge: bool, flush: b
 }
 
 /// DEBUG PROTOCOL type: a sample of each kind of reply.
+#[allow(clippy::approx_constant, reason = "the sample that stock servers send")]
 fn protocol(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let reply = &mut ctx.reply;
     match &args.get(2).to_ascii_lowercase()[..] {
@@ -301,7 +302,7 @@ fn protocol(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         _ => {
             return Err(Error::fixed(
                 "ERR Wrong protocol type name. Please use one of the following: \
-                 string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             ));
         }
     }

@@ -137,7 +137,7 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
         progress: progress.clone(),
         timeout_ms: u64::from(state.config.repl_timeout) * 1000,
     };
-    state.replication.load = Some(RunningLoad { id, cancel, progress });
+    state.replication.load = Some(RunningLoad { id, cancel, progress, began: engine.now });
     state.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
     state.effects.push(Effect::Load(job));
 }

@@ -48,6 +48,7 @@ struct RunningLoad {
     id: u64,
     cancel: Cancel,
     progress: Arc<Progress>,
+    began: Now,
 }
 
 impl Replication {
@@ -330,4 +331,12 @@ pub fn change_id(state: &mut ServerState, engine: &mut Engine) {
 pub fn inject(_state: &mut ServerState, engine: &mut Engine, words: &[&[u8]]) {
     engine.data.propagation.effect(DbIndex(0), words);
     engine.data.propagation.end_unit();
+}
+
+/// How far the load of a snapshot is: when it began, bytes loaded, and bytes in all (0 where that is not known).
+#[must_use]
+pub fn load_progress(state: &ServerState) -> Option<(Now, u64, u64)> {
+    let load = state.replication.load.as_ref()?;
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    Some((load.began, count(&load.progress.bytes), count(&load.progress.total_bytes)))
 }
