@@ -1,10 +1,10 @@
 //! The live view: who leads, who follows how closely, and the stream between them, moving.
 //!
 //! ```text
-//!   server     port  link            offset  behind             ops/s     keys
-//!   primary    7001  primary           5406                        21     1200
-//!   replica-1  7002  up                5406  0 bytes, 0 s          12     1200
-//!   replica-2  7003  stopped
+//!   server     port   link            offset  behind             ops/s     keys
+//!   primary    7001   primary           5406                        21     1200
+//!   replica-1  7002   up                5406  0 bytes, 0 s          12     1200
+//!   replica-2  7003   stopped
 //!
 //!     primary ──·──·──•──·──·──●──·──► replica-1
 //!                                      replica-2
@@ -255,12 +255,12 @@ fn cell(bytes: u64) -> char {
 }
 
 /// The table's heading; its columns are those of [`server_lines`].
-const HEADING: &str = " server     port  link            offset  behind             ops/s     keys";
+const HEADING: &str = " server     port   link            offset  behind             ops/s     keys";
 
 /// A server's line of the table, and one more when its link is broken.
 fn server_lines(flock: &Flock, topology: &Topology, index: usize) -> Vec<String> {
     let goose = &flock.geese[index];
-    let head = format!(" {:<10} {:<5}", goose.name, goose.address.port);
+    let head = format!(" {:<10} {:<6}", goose.name, goose.address.port);
     let found = flock.found(index, topology);
     let Some((found, facts)) = found.and_then(|found| Some((found, topology.servers[found].facts.as_ref().ok()?)))
     else {
