@@ -140,10 +140,12 @@ impl Engine {
         let command = match self.find(args) {
             Ok(command) => command,
             Err((command, error)) => {
+                self.sessions[id].last_command = command;
                 self.refuse(id, command, &error);
                 return self.after(id);
             }
         };
+        self.sessions[id].last_command = Some(command);
         match gates::check(&self.request(id, command), &self.data.settings) {
             Verdict::Run => {}
             Verdict::Refuse(error) => {
@@ -237,7 +239,9 @@ impl Engine {
         }
         let mut reply = Reply::new(&mut session.out, session.proto);
         if is_exec {
-            reply.error(&format!("EXECABORT Transaction discarded because of: {text}"));
+            // Stock names the reason without its code word when that is the general one.
+            let reason = text.strip_prefix("ERR ").unwrap_or(text);
+            reply.error(&format!("EXECABORT Transaction discarded because of: {reason}"));
         } else {
             reply.error_bytes(error.line());
         }
@@ -245,7 +249,7 @@ impl Engine {
 
     fn queues(&self, id: SessionId, command: CommandId) -> bool {
         const NEVER_QUEUED: [&str; 5] = ["exec", "discard", "multi", "watch", "reset"];
-        self.sessions[id].transaction.is_some() && !NEVER_QUEUED.contains(&self.table[command].spec.name)
+        self.sessions[id].transaction.is_some() && !NEVER_QUEUED.contains(&self.table[command].full_name.as_str())
     }
 
     fn queue(&mut self, id: SessionId, command: CommandId, args: Args<'_>) {
@@ -313,7 +317,6 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> crate::error::Result {
         let session = &mut self.sessions[id];
-        session.last_command = Some(command);
         let reply = Reply::new(out, session.proto);
         let now = self.now;
         let (db, from, touch) = (session.db, session.kind, !session.no_touch);

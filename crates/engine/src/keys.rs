@@ -486,6 +486,12 @@ impl<'a> Writer<'a> {
         KeySlot::new(self, key, hash)
     }
 
+    /// The place of `key` as it is, even if its time has passed: for a command that replaces it unseen.
+    pub fn unsettled_slot<'c>(&'c mut self, key: &'c [u8]) -> KeySlot<'c, 'a> {
+        let hash = self.reader.data.keyspace.hash(key);
+        KeySlot::new(self, key, hash)
+    }
+
     /// The place of `key`, where a string is or nothing.
     pub fn string_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<StringSlot<'c, 'a>> {
         let slot = self.key_slot(key);

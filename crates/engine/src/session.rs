@@ -81,6 +81,16 @@ pub struct Transaction {
     pub poisoned: bool,
     /// All flags of the queued commands together.
     pub flags: crate::Flags,
+    /// How many commands EXEC is running, once it does: the queue is empty then.
+    pub running: usize,
+}
+
+impl Transaction {
+    /// How many commands it has, as CLIENT LIST counts them.
+    #[must_use]
+    pub fn commands(&self) -> usize {
+        self.queue.len() + self.running
+    }
 }
 
 /// One connection's state.

@@ -167,7 +167,7 @@ fn describe(engine: &Engine, session: &Session) -> String {
     let now = engine.now;
     let mut line = format!("id={} addr={}", session.id.number, session.peer.address);
     let seconds_since = |then: base::Now| now.mono_ms().saturating_sub(then.mono_ms()) / 1000;
-    let queued = session.transaction.as_ref().map_or(-1, |t| t.queue.len() as i64);
+    let queued = session.transaction.as_ref().map_or(-1, |t| t.commands() as i64);
     let multi_bytes: usize =
         session.transaction.as_ref().map_or(0, |t| t.queue.iter().map(|(_, args)| args.heap_bytes()).sum());
     let command = session.last_command.map_or("NULL", |id| &engine.table[id].full_name);

@@ -89,7 +89,7 @@ pub static HELLO: Spec = Spec {
     ..Spec::BASE
 };
 
-/// Validates every option before anything changes, as a failed HELLO must leave the connection as it was.
+/// Options take effect as they are read, as stock does: a wrong password is told before a later option is looked at.
 fn hello(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let mut proto = None;
     if let Some(version) = args.try_get(1) {
@@ -97,31 +97,24 @@ fn hello(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
             .ok_or(Error::fixed("ERR Protocol version is not an integer or out of range"))?;
         proto = Some(Proto::from_version(version).ok_or(Error::fixed("NOPROTO unsupported protocol version"))?);
     }
-    let (mut name, mut login) = (None, None);
     let mut at = 2;
     while at < args.len() {
         let more = args.len() - 1 - at;
         if args.is(at, "auth") && more >= 2 {
-            login = Some((args.get(at + 1), args.get(at + 2)));
+            log_in(ctx, args.get(at + 1), args.get(at + 2))?;
             at += 3;
         } else if args.is(at, "setname") && more >= 1 {
-            name = Some(super::client::checked_name(args.get(at + 1))?);
+            ctx.session_mut().name = super::client::checked_name(args.get(at + 1))?.to_vec();
             at += 2;
         } else {
             return Err(Error::err(format_args!("Syntax error in HELLO option '{}'", args.text(at))));
         }
-    }
-    if let Some((user, password)) = login {
-        log_in(ctx, user, password)?;
     }
     if !ctx.session().authenticated {
         return Err(Error::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
-    }
-    if let Some(name) = name {
-        ctx.session_mut().name = name.to_vec();
     }
     if let Some(proto) = proto {
         ctx.session_mut().proto = proto;

@@ -110,8 +110,7 @@ impl Options {
 fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     let key = args.key(1);
     let options = Options::parse(args)?;
-    let exists = ctx.keys.key_slot(key).exists();
-    if exists && !options.replace {
+    if !options.replace && ctx.keys.key_slot(key).exists() {
         return Err(Error::fixed("BUSYKEY Target key name already exists."));
     }
     let ttl = args.int(2)?;
@@ -127,7 +126,7 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
         _ => Some(Millis(ttl.wrapping_add(now.0))),
     };
     if expiry.is_some_and(|at| at <= now) && ctx.keys.data().settings.role == Role::Primary {
-        if ctx.keys.key_slot(key).remove(Event::DEL) {
+        if ctx.keys.unsettled_slot(key).remove(Event::DEL) {
             ctx.propagate(&[b"DEL", key]);
         }
         ctx.reply.ok();
@@ -135,7 +134,7 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     }
 
     let new_expiry = expiry.map_or(Expiry::Clear, Expiry::At);
-    ctx.keys.key_slot(key).set_bytes(&value, new_expiry, Event::RESTORE);
+    ctx.keys.unsettled_slot(key).set_bytes(&value, new_expiry, Event::RESTORE);
     stamp(ctx, key, &options);
     if let Some(at) = expiry
         && !options.absolute

@@ -64,7 +64,12 @@ fn slowlog_get(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let count = match args.len() {
         2 => DEFAULT,
         3 => args.int(2).ok().filter(|count| *count >= -1).ok_or(Error::fixed("ERR count should be greater than or equal to -1"))?,
-        _ => return Err(Error::arity("slowlog|get")),
+        _ => {
+            return Err(Error::err(format_args!(
+                "unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
+                args.text(1)
+            )));
+        }
     };
     let shown = if count == -1 { log.iter().len() } else { log.iter().len().min(count as usize) };
     let reply = &mut ctx.reply;

@@ -75,21 +75,29 @@ pub static EXEC: Spec = Spec {
 /// Runs the queue and answers with an array of the replies; with a null array when a watched key was touched.
 fn exec(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let id = ctx.session_id;
-    if ctx.session().transaction.is_none() {
-        return Err(Error::fixed("ERR EXEC without MULTI"));
-    }
     let broken = watched_key_changed(ctx);
-    let Some(transaction) = discard(ctx.engine, id) else { return Ok(()) };
-    if transaction.poisoned {
+    let Some(transaction) = &mut ctx.engine.sessions[id].transaction else {
+        return Err(Error::fixed("ERR EXEC without MULTI"));
+    };
+    let poisoned = transaction.poisoned;
+    let queue = std::mem::take(&mut transaction.queue);
+    // The transaction stays open, as far as CLIENT LIST can tell, until its last command has run.
+    transaction.running = queue.len();
+    ctx.engine.data.watch.unwatch(id);
+    if poisoned || broken {
+        discard(ctx.engine, id);
+    }
+    if poisoned {
         return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
     if broken {
         ctx.reply.null_array();
         return Ok(());
     }
-    ctx.reply.array(transaction.queue.len());
+    ctx.reply.array(queue.len());
     let ServerCtx { engine, host, reply, .. } = ctx;
-    engine.run_queue(*host, id, &transaction.queue, reply);
+    engine.run_queue(*host, id, &queue, reply);
+    discard(engine, id);
     Ok(())
 }
 

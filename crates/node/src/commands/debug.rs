@@ -246,7 +246,8 @@ fn load_over(state: &mut ServerState, engine: &mut Engine, merge: bool, flush: b
     let into = if flush { fresh } else { std::mem::replace(&mut engine.data.keyspace, fresh) };
     match persistence::load_file(state, &file, into, options) {
         Ok(loaded) => {
-            persistence::adopt(state, engine, *loaded);
+            // Not through `adopt`: the data is the same as before, and no WATCH breaks.
+            engine.data.keyspace = loaded.keyspace;
             true
         }
         Err(failure) => {
