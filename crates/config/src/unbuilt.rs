@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::choices::MaxmemoryPolicy;
 use crate::directive::{self, Effect};
 use crate::setting::Text;
@@ -70,15 +72,19 @@ fn missing(directive: &str, text: &str) -> Unbuilt {
 }
 
 /// True for the line that stock servers write on CONFIG REWRITE when nobody touched their users: a default user with
-/// all rights and no password. It asks for nothing that Skein does not do, unless there is a password.
+/// all rights, and with no password or that of `requirepass`. It asks for nothing that Skein does not do.
 fn is_plain_default_user(words: &[Vec<u8>], requirepass: &Text) -> bool {
     let [name, rules @ ..] = words else {
         return false;
     };
+    let password = match requirepass.as_bytes() {
+        [] => b"nopass".to_vec(),
+        password => hash_rule(password),
+    };
     let has = |rule: &[u8]| rules.iter().any(|word| word == rule);
     let plain: [&[u8]; 9] = [
+        &password,
         b"on",
-        b"nopass",
         b"~*",
         b"&*",
         b"+@all",
@@ -88,13 +94,21 @@ fn is_plain_default_user(words: &[Vec<u8>], requirepass: &Text) -> bool {
         b"sanitize-payload",
     ];
     name == b"default"
-        && requirepass.is_empty()
         && has(b"on")
-        && has(b"nopass")
+        && has(&password)
         && (has(b"~*") || has(b"allkeys"))
         && (has(b"&*") || has(b"allchannels"))
         && (has(b"+@all") || has(b"allcommands"))
         && rules.iter().all(|word| plain.contains(&word.as_slice()))
+}
+
+/// A password as a rule of a `user` line: `#` and its SHA-256 in hexadecimal.
+fn hash_rule(password: &[u8]) -> Vec<u8> {
+    let mut rule = String::from("#");
+    for byte in Sha256::digest(password) {
+        rule.push_str(&format!("{byte:02x}"));
+    }
+    rule.into_bytes()
 }
 
 #[cfg(test)]
@@ -110,6 +124,10 @@ mod tests {
         assert!(plain("user default on nopass ~* &* +@all", ""));
         assert!(plain("user default on nopass sanitize-payload ~* &* +@all", ""));
         assert!(!plain("user default on nopass ~* &* +@all", "secret"));
+        let hashed = "user default on #c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65 ~* &* +@all";
+        assert!(plain(hashed, "a b"));
+        assert!(!plain(hashed, "a c"));
+        assert!(!plain(hashed, ""));
         assert!(!plain("user default on nopass ~* &* +@all -@dangerous", ""));
         assert!(!plain("user default off nopass ~* &* +@all", ""));
         assert!(!plain("user default on >secret ~* &* +@all", ""));
