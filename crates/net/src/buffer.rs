@@ -77,14 +77,21 @@ impl InBuf {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Makes room for the next read: [`READ_BYTES`], or more while a large value is under way.
+    /// Makes room for the next read: [`READ_BYTES`] at least, and more at once while a large value is under way.
     pub fn make_room(&mut self) {
-        let wanted = if self.len() >= LARGE_READ_BYTES / 2 {
-            LARGE_READ_BYTES
-        } else {
-            READ_BYTES
-        };
-        if self.bytes.capacity() - self.bytes.len() >= wanted {
+        let large = self.len() >= LARGE_READ_BYTES / 2;
+        self.make_spare(READ_BYTES, if large { LARGE_READ_BYTES } else { READ_BYTES });
+    }
+
+    /// Makes room for `total` waiting bytes in one go, and a read behind them: the parser knows how long the value will be.
+    pub fn reserve_total(&mut self, total: usize) {
+        let missing = total.saturating_sub(self.len());
+        self.make_spare(missing + READ_BYTES, missing + READ_BYTES);
+    }
+
+    /// Sees to it that `enough` bytes of room are there; if not, moves what waits to the front and makes it `wanted`.
+    fn make_spare(&mut self, enough: usize, wanted: usize) {
+        if self.bytes.capacity() - self.bytes.len() >= enough {
             return;
         }
         if self.start > 0 {
@@ -92,13 +99,9 @@ impl InBuf {
             self.bytes.truncate(self.bytes.len() - self.start);
             self.start = 0;
         }
-        self.bytes.reserve(wanted);
-    }
-
-    /// Makes room for `total` waiting bytes in one go: the parser knows how long the value will be.
-    pub fn reserve_total(&mut self, total: usize) {
-        let missing = total.saturating_sub(self.len());
-        self.bytes.reserve_exact(missing);
+        if self.bytes.capacity() - self.bytes.len() < wanted {
+            self.bytes.reserve(wanted);
+        }
     }
 
     /// The room that a read fills; what it adds to the vector waits from then on.
@@ -153,12 +156,28 @@ mod tests {
         }
     }
 
+    /// A value of 64 MiB was copied once more for its last piece: the room left for it was less than a read wanted.
+    #[test]
+    fn a_value_of_known_length_is_never_moved() {
+        let mut buffer = InBuf::new();
+        buffer.push(b"head");
+        buffer.reserve_total(1 << 20);
+        let (place, capacity) = (buffer.data().as_ptr(), buffer.capacity());
+        while buffer.len() < 1 << 20 {
+            buffer.make_room();
+            let count = (1 << 20) - buffer.len();
+            buffer.push(&vec![1; count.min(60_000)]);
+        }
+        assert_eq!((buffer.data().as_ptr(), buffer.capacity()), (place, capacity));
+    }
+
     #[test]
     fn consumed_bytes_do_not_pile_up() {
         let mut buffer = InBuf::new();
         for _ in 0..10_000 {
             buffer.make_room();
             buffer.push(&[7; 1000]);
+            buffer.reserve_total(2000);
             // One byte is always left behind, so the buffer is never simply empty.
             buffer.consume(buffer.len() - 1);
         }

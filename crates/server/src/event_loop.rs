@@ -26,9 +26,6 @@ use crate::token::Token;
 /// How much of the stream one replica is sent in one turn at most, so that none holds up the others.
 const STREAM_BYTES_PER_TURN: usize = 4 << 20;
 
-/// How far a read buffer grows ahead of what has arrived of a large value.
-const READ_AHEAD_BYTES: usize = 1 << 20;
-
 /// A running server.
 pub struct Server {
     pub(crate) node: Node,
@@ -261,9 +258,7 @@ impl Server {
         };
         let needed = session.parser.bytes_needed();
         if needed > waiting {
-            connection
-                .input
-                .reserve_total(needed.min(2 * waiting + READ_AHEAD_BYTES));
+            connection.input.reserve_total(needed);
         }
         session.query_capacity = connection.input.capacity();
     }

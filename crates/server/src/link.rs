@@ -68,10 +68,7 @@ pub fn connect(host: &str, port: u16, source: Option<&str>, timeout: Duration) -
     let resolved = (host, port)
         .to_socket_addrs()
         .map_err(|error| LinkEnd::ResolveFailed(error.to_string()))?;
-    let sources = source
-        .map(|source| local_addresses(source))
-        .transpose()?
-        .unwrap_or_default();
+    let sources = source.map(local_addresses).transpose()?.unwrap_or_default();
     let mut last = LinkEnd::ResolveFailed("the name has no address".to_owned());
     for address in resolved {
         let source = match source {
