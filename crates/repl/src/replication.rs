@@ -11,7 +11,7 @@ use crate::ids::History;
 use crate::link::{self, ApplyFailure, Incoming, Link, LinkDown, Notice, Purpose};
 use crate::settings::Settings;
 use crate::stream::Stream;
-use crate::view::{BacklogView, ReplicationView};
+use crate::view::{BacklogView, ReplicaView, ReplicationView};
 
 /// How often [`Replication::on_tick`] must be called at least.
 pub const TICK_MS: u64 = 100;
@@ -149,6 +149,12 @@ impl Replication {
     #[must_use]
     pub fn is_link_up(&self) -> bool {
         self.link.as_ref().is_some_and(Link::is_streaming)
+    }
+
+    /// Whether a FAILOVER is under way.
+    #[must_use]
+    pub fn is_failing_over(&self) -> bool {
+        self.failover != Failover::Idle
     }
 
     /// Our primary, as REPLICAOF named it.
@@ -366,6 +372,11 @@ impl Replication {
         if self.stream.is_active() {
             self.stream.deactivate();
         }
+    }
+
+    /// Gives our history another name (DEBUG CHANGE-REPL-ID); replicas learn it when they ask again.
+    pub fn change_id(&mut self) {
+        self.history.start_over(&mut self.rng);
     }
 
     // ---- WAIT ----
@@ -757,6 +768,12 @@ impl Replication {
             },
             stream_memory_bytes: stream.memory_bytes(),
         }
+    }
+
+    /// Our replicas as INFO shows them.
+    #[must_use]
+    pub fn replicas(&self, now: Now) -> Vec<ReplicaView> {
+        self.feeds.views(now, &self.stream)
     }
 
     /// What a replica told of itself.

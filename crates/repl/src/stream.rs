@@ -355,10 +355,6 @@ mod tests {
         stream
     }
 
-    fn text(stream: &Stream, from: u64, max: usize) -> Vec<u8> {
-        stream.slices(Offset(from), max).flatten().copied().collect()
-    }
-
     #[test]
     fn an_inactive_stream_keeps_nothing_and_stands_still() {
         let mut stream = Stream::new(1 << 20);
