@@ -175,8 +175,10 @@ fn note_primary(state: &mut ServerState) {
 pub fn session_closed(node: &mut Node, id: SessionId) {
     let Node { engine, state, .. } = node;
     state.replication.machines.on_waiter_gone(WaiterId(id.number));
+    let killed = engine.sessions.get(id).is_some_and(|session| session.close_now || session.close_after_reply);
+    let reason = if killed { LostReason::Killed } else { LostReason::Closed };
     with_machines(state, engine, |machines, now, asked| {
-        machines.on_replica_closed(now, ReplicaId(id.number), LostReason::Closed, asked);
+        machines.on_replica_closed(now, ReplicaId(id.number), reason, asked);
     });
 }
 
