@@ -10,7 +10,7 @@ pub fn print(bytes: &[u8]) {
     }
 }
 
-/// As [`print`], with a line end.
+/// As [`print()`], with a line end.
 pub fn print_line(line: &str) {
     let mut bytes = line.as_bytes().to_vec();
     bytes.push(b'\n');
