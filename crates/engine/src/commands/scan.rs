@@ -91,26 +91,24 @@ fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
 
     let (mut found, mut expired) = (Vec::new(), Vec::new());
     let keys = &ctx.keys;
-    let next = keys.database().scan(
-        cursor,
-        usize::try_from(options.count).unwrap_or(usize::MAX),
-        &mut |entry| {
-            let matches = options
-                .pattern
-                .is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
-                && options
-                    .type_name
-                    .is_none_or(|name| name.eq_ignore_ascii_case(entry.value_type().name().as_bytes()));
-            if matches {
-                let list = if keys.is_visible(entry) {
-                    &mut found
-                } else {
-                    &mut expired
-                };
-                list.push(entry.key().to_vec());
-            }
-        },
-    );
+    let count = usize::try_from(options.count).unwrap_or(usize::MAX);
+    let next = keys.database().scan(cursor, count, &mut |entry| {
+        if options
+            .pattern
+            .is_some_and(|pattern| !glob::matches(pattern, entry.key(), false))
+        {
+            return;
+        }
+        let type_name = entry.value_type().name().as_bytes();
+        if !keys.is_visible(entry) {
+            expired.push(entry.key().to_vec());
+        } else if options
+            .type_name
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(type_name))
+        {
+            found.push(entry.key().to_vec());
+        }
+    });
     // A look at a key whose time has passed is what deletes it, where it may be.
     for key in &expired {
         ctx.keys.peek(key);
@@ -158,7 +156,9 @@ mod tests {
         for (text, value) in [
             ("0", 0),
             ("+7", 7),
-            ("007", 7), ("", 0), ("3\0x", 3),
+            ("007", 7),
+            ("", 0),
+            ("3\0x", 3),
             ("-1", u64::MAX),
             ("18446744073709551615", u64::MAX),
         ] {
