@@ -184,11 +184,9 @@ mod tests {
             [\"0\", [\"one\"]]
             > SCAN 0 TYPE STRING MATCH t* COUNT 100
             [\"0\", [\"two\"]]
-            > SCAN 0 TYPE hash COUNT 100
-            [\"0\", []]
             > DBSIZE
             3
-            > SCAN 0 MATCH gone COUNT 100
+            > SCAN 0 TYPE hash COUNT 100
             [\"0\", []]
             > DBSIZE
             2
