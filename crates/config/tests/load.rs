@@ -255,3 +255,49 @@ fn renaming_commands() {
     loaded("rename-command get \"\"\nrename-command set get");
     loaded("rename-command get x\nrename-command x y");
 }
+
+/// Whatever stands in a file or comes with CONFIG SET, it is taken or refused; nothing panics, and what was taken is
+/// taken again when it is written back.
+#[test]
+fn noise_is_taken_or_refused() {
+    let mut rng = base::Rng::new(7);
+    let names: Vec<&str> = config::directive::all().map(|directive| directive.name).collect();
+    let pieces = [
+        "\"",
+        "'",
+        " ",
+        "\\x4",
+        "\\",
+        "-1",
+        "yes",
+        "no",
+        "1",
+        "1kb",
+        "%",
+        "a",
+        "\0",
+        "normal",
+        "#",
+        "é",
+        "99999999999999999999",
+    ];
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..30_000 {
+        let name = *rng.pick(&names);
+        let noise: String = (0..rng.below(6)).map(|_| *rng.pick(&pieces)).collect();
+        let config = match load_text(&format!("unbuilt-directives warn\n{name} {noise}"), &[]) {
+            Ok(config) => config,
+            Err(_) => {
+                refused += 1;
+                continue;
+            }
+        };
+        taken += 1;
+        let _ = config.prepare(&[name.as_bytes(), noise.as_bytes()], config::SetContext::default());
+        let written = config.rewrite(b"", config::RewriteScope::Changes);
+        let again = load_text(&String::from_utf8_lossy(&written), &[])
+            .unwrap_or_else(|error| panic!("{name} {noise}: {error}"));
+        assert_eq!(show(&again, name), show(&config, name), "{name} {noise}");
+    }
+    assert!(taken > 1_000 && refused > 1_000, "{taken} {refused}");
+}

@@ -48,11 +48,27 @@ pub fn installed() -> bool {
     fits
 }
 
-/// A new directory for one test.
-pub fn scratch(name: &str) -> PathBuf {
+/// A new directory for one test; it goes with this value.
+pub struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+pub fn scratch(name: &str) -> Scratch {
     let path = std::env::temp_dir().join(format!("skein-config-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
-    path
+    Scratch(path)
 }
 
 /// A running stock server; it ends with this value.

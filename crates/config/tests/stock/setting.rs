@@ -1,13 +1,13 @@
 //! CONFIG GET and SET beside stock.
 
 use crate::common::show;
-use crate::server::{Reply, Stock, installed, scratch};
+use crate::server::{Reply, Scratch, Stock, installed, scratch};
 use config::directive;
 use config::{Config, Directive, Effect, Flags, Rule, SetContext};
 
 const OURS: [&str; 2] = ["unbuilt-directives", "repl-sync-buffer-limit"];
 
-fn same_start(name: &str) -> (Stock, Config) {
+fn same_start(name: &str) -> (Stock, Config, Scratch) {
     let directory = scratch(name);
     let conf = "port {port}\nenable-protected-configs yes\n";
     let stock = Stock::start(&directory, conf, &[]);
@@ -15,7 +15,7 @@ fn same_start(name: &str) -> (Stock, Config) {
     config.port = stock.port;
     config.enable_protected_configs = config::Access::Yes;
     config.dir.0 = config::Text::from(directory.canonicalize().unwrap().to_str().unwrap());
-    (stock, config)
+    (stock, config, directory)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn names_and_defaults() {
     if !installed() {
         return;
     }
-    let (mut stock, config) = same_start("defaults");
+    let (mut stock, config, _directory) = same_start("defaults");
     let mut theirs = stock.ask(&[b"CONFIG", b"GET", b"*"]).pairs();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let mut ours: Vec<(String, String)> = config
@@ -177,7 +177,7 @@ fn verdicts_and_what_they_leave_behind() {
     if !installed() {
         return;
     }
-    let (mut stock, mut config) = same_start("verdicts");
+    let (mut stock, mut config, _directory) = same_start("verdicts");
     let context = SetContext {
         loading: false,
         protected_allowed: true,
@@ -234,7 +234,7 @@ fn several_pairs_at_once() {
     if !installed() {
         return;
     }
-    let (mut stock, mut config) = same_start("pairs");
+    let (mut stock, mut config, _directory) = same_start("pairs");
     for words in [
         &["hz", "10", "hz", "11"][..],
         &["hz", "abc", "hz", "abc"],
