@@ -1,5 +1,5 @@
 //! A segment: up to 105 entries (seven eighths of 15 groups) whose hashes agree in their first bits. It grows with
-//! them, and splits somewhere between 53 and 105.
+//! them, and then splits.
 //!
 //! ```text
 //!   +--------+---------+---------+-----+---------+

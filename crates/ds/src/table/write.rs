@@ -16,10 +16,8 @@ const MERGE_LEN_MAX: usize = 16;
 /// … and do if the two have at most this many together, well below what makes one split.
 const MERGED_LEN_MAX: usize = 36;
 
-/// Segments split when they have grown to between these many entries …
-const SPLIT_LEN: (usize, usize) = (53, 105);
-/// … which one of so many parts of the tree, told by the first bits of the hash, decides.
-const SPLIT_PART_BITS: u32 = 6;
+/// Segments split when they are to hold more than this many entries: all that 15 groups take.
+const SPLIT_LEN: usize = 105;
 
 #[derive(Clone, Copy)]
 struct Step {
@@ -43,21 +41,6 @@ enum Room {
     Grow,
 }
 
-/// At how many entries a segment splits, to which `bits` bits of `hash` lead.
-///
-/// Hashes spread keys so evenly that all segments would fill, grow and split at the same time: memory per key would
-/// go up and down by half with the number of keys, and the allocator would be left with blocks of the size that none
-/// needs any more. So the parts of the tree do it at different sizes, spread evenly over one doubling, and there are
-/// segments of every size at any time.
-fn split_len(hash: KeyHash, bits: u32) -> usize {
-    let (least, most) = SPLIT_LEN;
-    if bits < SPLIT_PART_BITS {
-        return most;
-    }
-    let part = (hash.0 >> (64 - SPLIT_PART_BITS)) as usize;
-    most - ((part * (most - least)) >> SPLIT_PART_BITS)
-}
-
 impl Path {
     fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps[..self.len].iter().flatten()
@@ -67,11 +50,11 @@ impl Path {
         self.len.checked_sub(1).and_then(|last| self.steps[last])
     }
 
-    /// What must happen before the segment takes one more entry, of this hash.
-    fn room_needed(&self, hash: KeyHash) -> Option<Room> {
+    /// What must happen before the segment takes one more entry.
+    fn room_needed(&self) -> Option<Room> {
         let len = self.segment.len();
         let bits = self.last().map_or(0, |step| step.consumed) + self.depth;
-        if bits < POSITION_BITS && len >= split_len(hash, bits) {
+        if bits < POSITION_BITS && len >= SPLIT_LEN {
             return Some(Room::Split);
         }
         (len >= segment::capacity(self.segment.class())).then_some(Room::Grow)
@@ -138,7 +121,7 @@ impl Table {
     /// Puts a new entry in, at the end of the path of its hash.
     pub(super) fn add(&mut self, path: Path, hash: KeyHash, entry: Entry) {
         let mut path = path;
-        while let Some(room) = path.room_needed(hash) {
+        while let Some(room) = path.room_needed() {
             match room {
                 Room::Split => self.split(&path),
                 Room::Grow => self.grow(&path),
