@@ -219,7 +219,6 @@ impl Engine {
 
     /// Answers with an error that came before execution.
     fn refuse(&mut self, id: SessionId, command: Option<CommandId>, error: &Error) {
-        self.data.stats.count_error(error.code());
         let session = &mut self.sessions[id];
         if let Some(transaction) = &mut session.transaction {
             transaction.poisoned = true;
@@ -229,6 +228,7 @@ impl Engine {
             self.table[command].stats.rejected += 1;
             is_exec = self.table[command].spec.name == "exec";
         }
+        self.data.stats.count_error(if is_exec { "EXECABORT" } else { error.code() });
         let text = error.text();
         if is_exec {
             crate::commands::transaction::discard(self, id);
@@ -260,8 +260,11 @@ impl Engine {
         }
         let session = &mut self.sessions[id];
         let Some(transaction) = &mut session.transaction else { return };
-        transaction.queue.push((command, OwnedArgs::from(args)));
-        transaction.flags = transaction.flags.or(flags);
+        // What EXEC will refuse anyway takes no memory.
+        if !transaction.poisoned && !self.data.watch.is_broken(id) {
+            transaction.queue.push((command, OwnedArgs::from(args)));
+            transaction.flags = transaction.flags.or(flags);
+        }
         if takes_reply(session.reply_mode) {
             Reply::new(&mut session.out, session.proto).simple("QUEUED");
         }

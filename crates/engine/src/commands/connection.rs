@@ -254,7 +254,6 @@ fn reset(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     session.proto = Proto::Resp2;
     session.name.clear();
     session.authenticated = authenticated;
-    session.no_evict = false;
     session.no_touch = false;
     session.reply_mode = ReplyMode::On;
     ctx.reply.set_proto(Proto::Resp2);
