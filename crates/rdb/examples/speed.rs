@@ -7,6 +7,9 @@ use keyspace::{Keyspace, NewValue};
 use rdb::{Compression, LoadOptions, SaveOptions, Unwatched, Verify};
 use std::hint::black_box;
 
+#[global_allocator]
+static ALLOCATOR: ds::memory::Counting = ds::memory::Counting;
+
 const KEYS: u32 = 1_000_000;
 const VALUE_BYTES: usize = 100;
 

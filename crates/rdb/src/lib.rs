@@ -15,6 +15,7 @@
 //!
 //! Format: as stock servers write it; there is no other authority. Numbers are in `format`.
 
+mod batch;
 mod check;
 mod crc64;
 mod error;

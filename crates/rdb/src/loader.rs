@@ -1,5 +1,6 @@
 //! RDB data into a fresh keyspace.
 
+use crate::batch::{Attributes, Batch};
 use crate::error::LoadError;
 use crate::facts::{AccessClock, Position, Watch, WatchCancelled, Watched};
 use crate::format::{Format, ValueType};
@@ -54,6 +55,15 @@ impl Default for LoadOptions {
             verify: Verify::Checksum,
             access_clock: AccessClock::Lru { now_seconds: 0 },
             key_delay_microseconds: 0,
+        }
+    }
+}
+
+impl LoadOptions {
+    fn attributes(&self, head: KeyHead) -> Attributes {
+        Attributes {
+            expiry: head.expiry,
+            clock: self.access_clock.clock(head.idle_seconds, head.frequency),
         }
     }
 }
@@ -153,6 +163,7 @@ fn run<R: Read>(
 ) -> Result<Summary, LoadError> {
     let mut loader = Loader {
         db: DbIndex(0),
+        batch: Batch::new(options.duplicates),
         options,
         facts: Facts::default(),
         functions: Vec::new(),
@@ -168,9 +179,10 @@ fn run<R: Read>(
                 watched.key_done(reader.bytes_read())?;
             }
             Record::End(checksum) => break checksum,
-            record => loader.other(record, &target, at)?,
+            record => loader.other(record, &mut target, at)?,
         }
     };
+    loader.flush(&mut target)?;
     watched.tell(reader.bytes_read())?;
     Ok(Summary {
         format: reader.format(),
@@ -185,6 +197,7 @@ fn run<R: Read>(
 
 struct Loader<'a> {
     db: DbIndex,
+    batch: Batch,
     options: &'a LoadOptions,
     facts: Facts,
     functions: Vec<Vec<u8>>,
@@ -193,15 +206,26 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn other(&mut self, record: Record<'_>, target: &Target<'_>, at: u64) -> Result<(), LoadError> {
+    fn flush(&mut self, target: &mut Target<'_>) -> Result<(), LoadError> {
+        match target {
+            Target::Keyspace(keyspace) => self.batch.flush(keyspace),
+            Target::Nowhere { .. } => Ok(()),
+        }
+    }
+
+    fn other(&mut self, record: Record<'_>, target: &mut Target<'_>, at: u64) -> Result<(), LoadError> {
         match record {
             Record::SelectDb(index) => {
+                self.flush(target)?;
                 let databases = match target {
                     Target::Keyspace(keyspace) => keyspace.databases(),
                     Target::Nowhere { databases } => *databases,
                 };
                 match u32::try_from(index) {
-                    Ok(number) if number < databases => self.db = DbIndex(number),
+                    Ok(number) if number < databases => {
+                        self.db = DbIndex(number);
+                        self.batch.select(self.db);
+                    }
                     _ => return Err(LoadError::DatabaseOutOfRange { index, databases }),
                 }
             }
@@ -248,35 +272,17 @@ impl Loader<'_> {
                     StringRef::Int(number) => NewValue::Int(number),
                     StringRef::Bytes(bytes) => NewValue::Bytes(bytes),
                 };
-                self.put(head, keyspace, key, value)?;
+                let attributes = self.options.attributes(head);
+                self.batch.push(keyspace, key, value, attributes)?;
             }
             StringValue::Long(_) => self.long_string(head, reader, keyspace, watched)?,
         }
         Ok(())
     }
 
-    #[inline]
-    fn put(&self, head: KeyHead, keyspace: &mut Keyspace, key: &[u8], value: NewValue<'_>) -> Result<(), LoadError> {
-        let hash = keyspace.hash(key);
-        let db = keyspace.db_mut(self.db);
-        if db.set(key, hash, value, head.expiry) && self.options.duplicates == Duplicates::Refused {
-            return Err(LoadError::DuplicateKey {
-                db: self.db,
-                key: key.to_vec(),
-            });
-        }
-        let clock = self.options.access_clock.clock(head.idle_seconds, head.frequency);
-        if clock != 0
-            && let Some(entry) = db.get(key, hash)
-        {
-            entry.touch(clock);
-        }
-        Ok(())
-    }
-
     /// A string that goes into the keyspace as it comes, never being whole anywhere else.
     fn long_string<R: Read>(
-        &self,
+        &mut self,
         head: KeyHead,
         reader: &mut Reader<R>,
         keyspace: &mut Keyspace,
@@ -291,7 +297,8 @@ impl Loader<'_> {
                     string.append(piece);
                 }
             } else {
-                self.put(head, keyspace, &key, NewValue::RawBytes(piece))?;
+                let attributes = self.options.attributes(head);
+                self.batch.push(keyspace, &key, NewValue::RawBytes(piece), attributes)?;
                 begun = true;
             }
             watched.bytes_done(reader.bytes_read())?;

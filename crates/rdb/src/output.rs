@@ -96,6 +96,8 @@ pub enum Compression {
 /// Turns strings into their shortest form.
 #[derive(Debug)]
 pub(crate) struct StringWriter {
+    compression: Compression,
+    /// Made for the first string that is long enough: a single short value needs none.
     compressor: Option<Compressor>,
     packed: Vec<u8>,
 }
@@ -103,13 +105,14 @@ pub(crate) struct StringWriter {
 impl StringWriter {
     pub(crate) fn new(compression: Compression) -> Self {
         Self {
-            compressor: (compression == Compression::Lzf).then(Compressor::new),
+            compression,
+            compressor: None,
             packed: Vec::new(),
         }
     }
 
     pub(crate) fn compresses(&self) -> bool {
-        self.compressor.is_some()
+        self.compression == Compression::Lzf
     }
 
     /// A string: as an integer if it is the text of one, compressed if that helps, else as it is.
@@ -121,8 +124,11 @@ impl StringWriter {
             return out.put(&form[..len]);
         }
         if bytes.len() > COMPRESSED_ABOVE
-            && let Some(compressor) = &mut self.compressor
-            && compressor.compress(bytes, bytes.len() - 4, &mut self.packed)
+            && self.compression == Compression::Lzf
+            && self
+                .compressor
+                .get_or_insert_default()
+                .compress(bytes, bytes.len() - 4, &mut self.packed)
         {
             out.put(&[length::SPECIAL | special::LZF])?;
             put_length(out, self.packed.len() as u64)?;
