@@ -1,1 +1,25 @@
-//! See ARCHITECTURE.md.
+//! Whole servers on a virtual network, clock and disk, with faults by seed.
+//!
+//! ```text
+//!   seed ─▶ Rng ─▶ faults, clients' commands, latencies
+//!                        │
+//!     ┌──────────────────▼──────────────────┐        ┌─────────┐
+//!     │ world: time goes on by a step,      │ states │  truth  │  every replica's data is what its history
+//!     │ bytes arrive, nodes do their work   ├───────▶│         │  had at its offset
+//!     └───┬──────────┬──────────┬───────────┘        └─────────┘
+//!       node       node       node     (crate node, the very code of the server)
+//!       disk       disk       disk     (in memory; what is not synced dies with a crash)
+//! ```
+//!
+//! A seed gives the same run on every machine, so a seed that fails is a test. Nothing here has sockets, threads, a clock or
+//! entropy.
+
+pub mod disk;
+pub mod faults;
+pub mod network;
+pub mod server;
+pub mod time;
+pub mod truth;
+pub mod world;
+
+pub use world::{Report, run};

@@ -70,6 +70,24 @@ impl Node {
         self.after_execution();
     }
 
+    /// The snapshot that this load received to a file is sound, but does not fit beside the dataset: gives the dataset
+    /// up, to be dropped before the file is loaded. From here on this server has no data and no history, and should the
+    /// load fail, it asks for another full sync. `None` if the load is not wanted any more.
+    pub fn give_up_dataset(&mut self, load_id: u64) -> Option<keyspace::Keyspace> {
+        let Node { engine, state, .. } = self;
+        let ours = state.replication.load.as_ref().is_some_and(|load| load.id == load_id);
+        if !ours || !state.replication.machines.wants_load() {
+            return None;
+        }
+        collect(state, engine);
+        state.persistence.cancel();
+        engine.data.settings.loading = Loading::Foreground;
+        with_machines(state, engine, |machines, now, asked| machines.on_dataset_replaced(now, asked));
+        state.log(Level::Notice, "MASTER <-> REPLICA sync: Flushing old data");
+        let empty = crate::persistence::empty_keyspace(state, engine);
+        Some(engine.data.replace_keyspace(empty))
+    }
+
     /// Bytes for the primary; empty it as they are sent.
     pub fn link_output(&mut self) -> Option<&mut Vec<u8>> {
         let replication = &mut self.state.replication;

@@ -324,6 +324,12 @@ pub fn online_replicas(state: &ServerState) -> usize {
     state.replication.machines.replicas(Now::default()).into_iter().filter(|replica| replica.state == "online").count()
 }
 
+/// Everything that INFO and ROLE show, as values.
+#[must_use]
+pub fn view(node: &Node) -> repl::ReplicationView {
+    node.state.replication.machines.view(node.engine.now)
+}
+
 /// Gives this server a new replication id (DEBUG CHANGE-REPL-ID).
 pub fn change_id(state: &mut ServerState, engine: &mut Engine) {
     with_machines(state, engine, |machines, _, _| machines.change_id());
