@@ -9,7 +9,7 @@
 
 use crate::error::{Error, quoted};
 use crate::gates::{self, Request, Verdict};
-use crate::host::{Host, ServerCtx};
+use crate::host::{Host, Level, Notice, ServerCtx};
 use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
@@ -54,6 +54,8 @@ pub struct Engine {
     /// EXEC is running its queue.
     in_exec: bool,
     monitors: Vec<SessionId>,
+    /// When the log last told of an HTTP request, monotonic ms.
+    warned_of_attack_ms: Option<u64>,
     scratch: Vec<u8>,
 }
 
@@ -77,6 +79,7 @@ impl Engine {
             clock,
             in_exec: false,
             monitors: Vec::new(),
+            warned_of_attack_ms: None,
             scratch: Vec::new(),
         }
     }
@@ -137,6 +140,12 @@ impl Engine {
         if args.get(0).eq_ignore_ascii_case(b"quit") {
             return self.quit(id);
         }
+        if [&b"post"[..], b"host:"]
+            .iter()
+            .any(|word| args.get(0).eq_ignore_ascii_case(word))
+        {
+            return self.drop_attacker(id);
+        }
         let command = match self.find(args) {
             Ok(command) => command,
             Err((command, error)) => {
@@ -175,7 +184,11 @@ impl Engine {
         } else {
             self.run_top_level(host, id, command, args);
         }
-        Ok(self.sessions.get_mut(id).map(|session| session.out.split_off(before)).unwrap_or_default())
+        Ok(self
+            .sessions
+            .get_mut(id)
+            .map(|session| session.out.split_off(before))
+            .unwrap_or_default())
     }
 
     fn find(&self, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {
@@ -207,13 +220,35 @@ impl Engine {
                 }
             }
         }
-        Request { command, session, flags, pause: self.pauses.in_force() }
+        Request {
+            command,
+            session,
+            flags,
+            pause: self.pauses.in_force(),
+        }
     }
 
     fn quit(&mut self, id: SessionId) -> Flow {
         let session = &mut self.sessions[id];
         Reply::new(&mut session.out, session.proto).ok();
         session.close_after_reply = true;
+        Flow::Close
+    }
+
+    /// Drops a connection that speaks HTTP: somebody's browser may be sending what a page told it to.
+    fn drop_attacker(&mut self, id: SessionId) -> Flow {
+        const WARN_EVERY_MS: u64 = 60_000;
+        let now = self.now.mono_ms();
+        if self.warned_of_attack_ms.is_none_or(|last| now >= last + WARN_EVERY_MS) {
+            self.warned_of_attack_ms = Some(now);
+            let text = format!(
+                "Possible SECURITY ATTACK detected: {} sent an HTTP request (POST or Host:), as a web page does that is \
+                 made to attack servers behind a firewall. The connection is closed.",
+                self.sessions[id].peer.address
+            );
+            self.data.notices.push(Notice::Log(Level::Warning, text));
+        }
+        self.sessions[id].close_now = true;
         Flow::Close
     }
 
@@ -228,7 +263,9 @@ impl Engine {
             self.table[command].stats.rejected += 1;
             is_exec = self.table[command].spec.name == "exec";
         }
-        self.data.stats.count_error(if is_exec { "EXECABORT" } else { error.code() });
+        self.data
+            .stats
+            .count_error(if is_exec { "EXECABORT" } else { error.code() });
         let text = error.text();
         if is_exec {
             crate::commands::transaction::discard(self, id);
@@ -255,11 +292,17 @@ impl Engine {
     fn queue(&mut self, id: SessionId, command: CommandId, args: Args<'_>) {
         let flags = self.table[command].flags;
         if flags.has(Flags::NO_MULTI) {
-            self.refuse(id, Some(command), &Error::fixed("ERR Command not allowed inside a transaction"));
+            self.refuse(
+                id,
+                Some(command),
+                &Error::fixed("ERR Command not allowed inside a transaction"),
+            );
             return;
         }
         let session = &mut self.sessions[id];
-        let Some(transaction) = &mut session.transaction else { return };
+        let Some(transaction) = &mut session.transaction else {
+            return;
+        };
         // What EXEC will refuse anyway takes no memory.
         if !transaction.poisoned && !self.data.watch.is_broken(id) {
             transaction.queue.push((command, OwnedArgs::from(args)));
@@ -275,7 +318,9 @@ impl Engine {
         let before = out.len();
         self.run(host, id, command, args, &mut out);
         self.data.propagation.end_unit();
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
         if !takes_reply(session.reply_mode) {
             out.truncate(before);
         }
@@ -325,12 +370,37 @@ impl Engine {
         let (db, from, touch) = (session.db, session.kind, !session.no_touch);
         match self.table[command].spec.handler {
             Handler::Read(handler) => {
-                let keys = Reader { data: &mut self.data, db, now: now.unix_ms(), from, touch };
-                handler(&mut ReadCtx { reply, keys, now, session_id: id }, args)
+                let keys = Reader {
+                    data: &mut self.data,
+                    db,
+                    now: now.unix_ms(),
+                    from,
+                    touch,
+                };
+                handler(
+                    &mut ReadCtx {
+                        reply,
+                        keys,
+                        now,
+                        session_id: id,
+                    },
+                    args,
+                )
             }
             Handler::Write(handler) => {
-                let keys = Writer::new(Reader { data: &mut self.data, db, now: now.unix_ms(), from, touch });
-                let mut ctx = WriteCtx { reply, keys, now, session_id: id };
+                let keys = Writer::new(Reader {
+                    data: &mut self.data,
+                    db,
+                    now: now.unix_ms(),
+                    from,
+                    touch,
+                });
+                let mut ctx = WriteCtx {
+                    reply,
+                    keys,
+                    now,
+                    session_id: id,
+                };
                 let result = handler(&mut ctx, args);
                 let (commits, propagated) = (ctx.keys.commits, ctx.keys.propagated);
                 self.data.dirty += commits;
@@ -339,9 +409,16 @@ impl Engine {
                 }
                 result
             }
-            Handler::Server(handler) => {
-                handler(&mut ServerCtx { engine: self, host, session_id: id, now, reply }, args)
-            }
+            Handler::Server(handler) => handler(
+                &mut ServerCtx {
+                    engine: self,
+                    host,
+                    session_id: id,
+                    now,
+                    reply,
+                },
+                args,
+            ),
             // The lookup found a subcommand, or refused the request.
             Handler::Container => Err(Error::Syntax),
         }
@@ -397,11 +474,16 @@ impl Engine {
         if slow >= 0 && usec >= slow as u64 && !flags.has(Flags::SKIP_SLOWLOG) {
             let session = &self.sessions[id];
             let max_len = settings.slowlog_max_len;
-            self.slowlog.add(self.now, usec, args, &session.peer.address, &session.name, max_len);
+            self.slowlog
+                .add(self.now, usec, args, &session.peer.address, &session.name, max_len);
         }
         let threshold = settings.latency_threshold_ms;
         if threshold > 0 && usec / 1000 >= threshold {
-            let event = if flags.has(Flags::FAST) { "fast-command" } else { "command" };
+            let event = if flags.has(Flags::FAST) {
+                "fast-command"
+            } else {
+                "command"
+            };
             self.latency.note(event, self.now, usec / 1000);
         }
     }
@@ -409,9 +491,15 @@ impl Engine {
     fn feed_monitors(&mut self, id: SessionId, args: Args<'_>, started: Now) {
         let session = &self.sessions[id];
         let address = &session.peer.address;
-        let source =
-            if session.peer.unix_socket { format!("unix:{}", address.trim_end_matches(":0")) } else { address.clone() };
-        let (seconds, micros) = (started.unix_us.div_euclid(1_000_000), started.unix_us.rem_euclid(1_000_000));
+        let source = if session.peer.unix_socket {
+            format!("unix:{}", address.trim_end_matches(":0"))
+        } else {
+            address.clone()
+        };
+        let (seconds, micros) = (
+            started.unix_us.div_euclid(1_000_000),
+            started.unix_us.rem_euclid(1_000_000),
+        );
         let mut line = format!("{seconds}.{micros:06} [{} {source}]", session.db.0);
         for word in args.iter() {
             line.push(' ');
@@ -425,7 +513,9 @@ impl Engine {
     }
 
     fn after(&mut self, id: SessionId) -> Flow {
-        let Some(session) = self.sessions.get_mut(id) else { return Flow::Close };
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Flow::Close;
+        };
         session.reply_mode = match session.reply_mode {
             ReplyMode::SkipNext => ReplyMode::Skip,
             ReplyMode::Skip => ReplyMode::On,
@@ -434,7 +524,11 @@ impl Engine {
         if session.close_after_reply || session.close_now {
             return Flow::Close;
         }
-        if session.blocked.is_some() { Flow::Blocked } else { Flow::Done }
+        if session.blocked.is_some() {
+            Flow::Blocked
+        } else {
+            Flow::Done
+        }
     }
 
     /// Deletes keys whose time has passed, at most `limit` of them; how many. A primary does this for all its keys, a
@@ -452,7 +546,9 @@ impl Engine {
         for index in 0..data.keyspace.databases() {
             let db = base::DbIndex(index);
             while expired < limit {
-                let Some(key) = data.keyspace.db(db).next_expired(now).map(|entry| entry.key().to_vec()) else { break };
+                let Some(key) = data.keyspace.db(db).next_expired(now).map(|entry| entry.key().to_vec()) else {
+                    break;
+                };
                 let hash = data.keyspace.hash(&key);
                 data.expire(db, &key, hash);
                 data.propagation.end_unit();
@@ -464,8 +560,13 @@ impl Engine {
 }
 
 fn expire_own_keys_of_replica(data: &mut Data, now: base::Millis, limit: usize) -> usize {
-    let due: Vec<_> =
-        data.replica_expiring.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).take(limit).collect();
+    let due: Vec<_> = data
+        .replica_expiring
+        .iter()
+        .filter(|(_, at)| **at <= now)
+        .map(|(id, _)| id.clone())
+        .take(limit)
+        .collect();
     for (db, key) in &due {
         data.replica_expiring.remove(&(*db, key.clone()));
         let hash = data.keyspace.hash(key);
@@ -494,7 +595,12 @@ fn unknown_command(args: Args<'_>) -> Error {
         shown.extend_from_slice(&word[..word.len().min(room)]);
         shown.extend_from_slice(b"' ");
     }
-    let parts = [b"ERR unknown command '", quoted(args.get(0)), b"', with args beginning with: ", &shown];
+    let parts = [
+        b"ERR unknown command '",
+        quoted(args.get(0)),
+        b"', with args beginning with: ",
+        &shown,
+    ];
     Error::quoting(parts.concat())
 }
 

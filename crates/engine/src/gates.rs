@@ -49,7 +49,11 @@ pub struct Request<'a> {
 #[must_use]
 pub fn check(request: &Request<'_>, settings: &Settings) -> Verdict {
     let refusal = access(request, settings).or_else(|| {
-        if request.session.is_primary() { None } else { state(request, settings) }
+        if request.session.is_primary() {
+            None
+        } else {
+            state(request, settings)
+        }
     });
     if let Some(error) = refusal {
         return Verdict::Refuse(error);
@@ -59,7 +63,11 @@ pub fn check(request: &Request<'_>, settings: &Settings) -> Verdict {
         Some(PauseKind::All) => true,
         Some(PauseKind::Write) => request.flags.any(Flags::WRITE.or(Flags::MAY_REPLICATE)),
     };
-    if held && request.session.kind == Kind::Normal { Verdict::Postpone } else { Verdict::Run }
+    if held && request.session.kind == Kind::Normal {
+        Verdict::Postpone
+    } else {
+        Verdict::Run
+    }
 }
 
 /// Whether this client may use the command at all.

@@ -15,10 +15,10 @@ use crate::host::Notice;
 use crate::propagate::Propagation;
 use crate::session::{Kind, SessionId};
 use crate::settings::{Role, Settings};
+use crate::slots::{KeySlot, StringSlot};
 use crate::stats::Stats;
 use crate::watch::WatchIndex;
 use base::{DbIndex, Millis, Now, Rng};
-use crate::slots::{KeySlot, StringSlot};
 use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
 use resp::Reply;
 use std::borrow::Cow;
@@ -74,7 +74,9 @@ impl Data {
 
     /// Deletes a key because its time has passed, and says so to watchers, replicas and listeners.
     pub fn expire(&mut self, db: DbIndex, key: &[u8], hash: KeyHash) {
-        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else { return };
+        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else {
+            return;
+        };
         self.discard(removed);
         self.stats.expired_keys += 1;
         self.propagation.effect(db, &[b"DEL", key]);
@@ -247,7 +249,13 @@ impl Reader<'_> {
 
     /// The same kind of access to another database.
     pub fn in_db(&mut self, db: DbIndex) -> Reader<'_> {
-        Reader { data: self.data, db, now: self.now, from: self.from, touch: self.touch }
+        Reader {
+            data: self.data,
+            db,
+            now: self.now,
+            from: self.from,
+            touch: self.touch,
+        }
     }
 
     /// A random key that is not expired, stamped and counted as nothing.
@@ -272,7 +280,9 @@ impl Reader<'_> {
         if db.expiring_len() == 0 {
             return true;
         }
-        let Some(expiry) = db.get(key, hash).and_then(Entry::expiry) else { return true };
+        let Some(expiry) = db.get(key, hash).and_then(Entry::expiry) else {
+            return true;
+        };
         if expiry > self.now || self.from == Kind::Primary {
             return true;
         }
@@ -346,7 +356,10 @@ impl<'a> StrRef<'a> {
 
     /// Length in bytes of its text.
     #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "a string at a key is asked for its length only")]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a string at a key is asked for its length only"
+    )]
     pub fn len(self) -> usize {
         match self {
             Self::Int(n) => int_text(n).len(),
@@ -463,7 +476,11 @@ impl<'a> std::ops::DerefMut for Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(reader: Reader<'a>) -> Self {
-        Self { reader, commits: 0, propagated: false }
+        Self {
+            reader,
+            commits: 0,
+            propagated: false,
+        }
     }
 
     /// Names one more event of a change that is already committed.
@@ -518,7 +535,9 @@ impl<'a> Writer<'a> {
         let mut watch = std::mem::take(&mut data.watch);
         let session_expired = |entry: &Entry| entry.expiry().is_some_and(|at| at <= now);
         watch.touch_database(db, |key| {
-            database.get(key, data.keyspace.hash(key)).is_some_and(|entry| !session_expired(entry))
+            database
+                .get(key, data.keyspace.hash(key))
+                .is_some_and(|entry| !session_expired(entry))
         });
         data.watch = watch;
         data.replica_expiring.retain(|(other, _), _| *other != db);
@@ -564,7 +583,11 @@ impl<'a> Writer<'a> {
         if let Some(entry) = data.keyspace.db(self.reader.db).get(key, hash) {
             const NEW_COUNTER: u32 = 5;
             let clock = data.access_clock;
-            entry.touch(if data.settings.lfu { (clock & 0xffff) << 8 | NEW_COUNTER } else { clock });
+            entry.touch(if data.settings.lfu {
+                (clock & 0xffff) << 8 | NEW_COUNTER
+            } else {
+                clock
+            });
         }
     }
 

@@ -16,7 +16,10 @@ const MAX_US: u64 = 1_000_000;
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: vec![0; bucket_of(MAX_US) + 1], count: 0 }
+        Self {
+            buckets: vec![0; bucket_of(MAX_US) + 1],
+            count: 0,
+        }
     }
 }
 
@@ -161,7 +164,10 @@ mod tests {
     fn buckets_hold_what_they_say() {
         for usec in (0..5000).chain([99_999, MAX_US]) {
             let end = bucket_end(bucket_of(usec));
-            assert!(end >= usec && end <= usec + usec / 32, "{usec} in a bucket ending at {end}");
+            assert!(
+                end >= usec && end <= usec + usec / 32,
+                "{usec} in a bucket ending at {end}"
+            );
         }
     }
 

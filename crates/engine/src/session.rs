@@ -208,7 +208,10 @@ impl Sessions {
             (self.slots.len() - 1) as u32
         });
         self.last_number += 1;
-        let id = SessionId { slot, number: self.last_number };
+        let id = SessionId {
+            slot,
+            number: self.last_number,
+        };
         self.slots[slot as usize] = Some(Box::new(Session::new(id, peer, now, authenticated)));
         self.count += 1;
         id
@@ -227,13 +230,19 @@ impl Sessions {
     #[must_use]
     #[inline]
     pub fn get(&self, id: SessionId) -> Option<&Session> {
-        self.slots.get(id.slot as usize)?.as_deref().filter(|session| session.id == id)
+        self.slots
+            .get(id.slot as usize)?
+            .as_deref()
+            .filter(|session| session.id == id)
     }
 
     /// The session `id`, unless it has gone.
     #[inline]
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.slots.get_mut(id.slot as usize)?.as_deref_mut().filter(|session| session.id == id)
+        self.slots
+            .get_mut(id.slot as usize)?
+            .as_deref_mut()
+            .filter(|session| session.id == id)
     }
 
     /// The session with the number that CLIENT ID tells.

@@ -65,7 +65,11 @@ impl Slowlog {
 }
 
 fn cut(args: Args<'_>) -> Vec<Vec<u8>> {
-    let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
+    let shown = if args.len() > MAX_ARGS {
+        MAX_ARGS - 1
+    } else {
+        args.len()
+    };
     let mut words: Vec<Vec<u8>> = args.iter().take(shown).map(cut_word).collect();
     if args.len() > MAX_ARGS {
         words.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());

@@ -320,7 +320,10 @@ pub struct KeySpec {
 pub enum Begin {
     Index(usize),
     /// After a word, searched from a position on (from the end when negative).
-    Keyword { word: &'static str, from: i64 },
+    Keyword {
+        word: &'static str,
+        from: i64,
+    },
     Unknown,
 }
 
@@ -329,9 +332,17 @@ pub enum Begin {
 #[allow(missing_docs)]
 pub enum Find {
     /// Up to `last` (relative to the first; negative counts from the end), every `step`-th, the last `limit`-th part.
-    Range { last: i64, step: usize, limit: usize },
+    Range {
+        last: i64,
+        step: usize,
+        limit: usize,
+    },
     /// A count stands at `count`, keys begin at `first` (both relative).
-    KeyNum { count: usize, first: usize, step: usize },
+    KeyNum {
+        count: usize,
+        first: usize,
+        step: usize,
+    },
     Unknown,
 }
 
@@ -345,6 +356,11 @@ impl KeySpec {
     /// Keys from `first`, up to `last` relative to it (negative from the end), every `step`-th word.
     #[must_use]
     pub const fn range(first: usize, last: i64, step: usize, flags: KeyFlags) -> Self {
-        Self { begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 }, flags, notes: "" }
+        Self {
+            begin: Begin::Index(first),
+            find: Find::Range { last, step, limit: 0 },
+            flags,
+            notes: "",
+        }
     }
 }

@@ -238,7 +238,13 @@ fn mark_repeated(arguments: &mut Vec<Argument>, token: Option<&str>, group: &Gro
     // What is repeated is not always preceded by its token again: `ID client-id [client-id ...]`.
     let same = |(old, new): (&Argument, &Argument)| old.name == new.name && old.kind == new.kind;
     let fits = !repeated.is_empty() && repeated.len() <= arguments.len();
-    if token.is_some() || !fits || !arguments[arguments.len() - repeated.len()..].iter().zip(repeated).all(same) {
+    if token.is_some()
+        || !fits
+        || !arguments[arguments.len() - repeated.len()..]
+            .iter()
+            .zip(repeated)
+            .all(same)
+    {
         return false;
     }
     let mut block = Argument::block(arguments.split_off(arguments.len() - repeated.len()));

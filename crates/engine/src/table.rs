@@ -1,8 +1,8 @@
 //! The command table: names to commands, as this server knows them (`rename-command` included).
 
+use crate::latency::Histogram;
 use crate::spec::{Flags, Spec};
 use crate::stats::CommandStats;
-use crate::latency::Histogram;
 use std::collections::BTreeMap;
 
 /// Index of a command, or subcommand, in the table.
@@ -49,7 +49,11 @@ impl CommandTable {
     /// A table of these commands.
     #[must_use]
     pub fn new<'a>(specs: impl IntoIterator<Item = &'a &'static Spec>) -> Self {
-        let mut table = Self { commands: Vec::new(), places: Vec::new(), names: BTreeMap::new() };
+        let mut table = Self {
+            commands: Vec::new(),
+            places: Vec::new(),
+            names: BTreeMap::new(),
+        };
         for spec in specs {
             let id = table.add(spec, spec.name.to_owned(), None);
             for sub in spec.subcommands {
@@ -67,7 +71,15 @@ impl CommandTable {
         let id = CommandId(self.commands.len() as u16);
         let flags = spec.all_flags();
         let stats = CommandStats::default();
-        self.commands.push(Command { spec, full_name, flags, parent, stats, latency: None, children: Vec::new() });
+        self.commands.push(Command {
+            spec,
+            full_name,
+            flags,
+            parent,
+            stats,
+            latency: None,
+            children: Vec::new(),
+        });
         id
     }
 
@@ -123,7 +135,9 @@ impl CommandTable {
     #[must_use]
     #[inline]
     pub fn look_up(&self, name: &[u8], second: Option<&[u8]>) -> Lookup {
-        let Some(id) = self.find(name) else { return Lookup::Unknown };
+        let Some(id) = self.find(name) else {
+            return Lookup::Unknown;
+        };
         let command = &self.commands[id.0 as usize];
         if command.children.is_empty() {
             return Lookup::Found(id);
@@ -139,7 +153,10 @@ impl CommandTable {
     #[must_use]
     pub fn child(&self, container: CommandId, word: &[u8]) -> Option<CommandId> {
         let children = &self.commands[container.0 as usize].children;
-        children.iter().copied().find(|id| self[*id].spec.name.as_bytes().eq_ignore_ascii_case(word))
+        children
+            .iter()
+            .copied()
+            .find(|id| self[*id].spec.name.as_bytes().eq_ignore_ascii_case(word))
     }
 
     /// The subcommands of a container, in the order of its definition.
@@ -192,5 +209,7 @@ impl std::ops::IndexMut<CommandId> for CommandTable {
 /// FNV-1a over the lowercase letters: names are short, and the table is a few percent full.
 #[inline]
 fn name_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte | 0x20)).wrapping_mul(0x0100_0193))
+    name.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte | 0x20)).wrapping_mul(0x0100_0193)
+    })
 }

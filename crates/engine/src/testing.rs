@@ -34,7 +34,11 @@ pub fn check(transcript: &str) {
 /// With the line and both texts, where the engine answers otherwise.
 pub fn check_with(engine: &mut Engine, host: &mut dyn Host, transcript: &str) {
     let mut player = Player::new(engine, host);
-    let mut lines = transcript.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).peekable();
+    let mut lines = transcript
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .peekable();
     while let Some(line) = lines.next() {
         if let Some(words) = line.strip_prefix("propagated:") {
             player.expect_propagated(words.trim());
@@ -70,17 +74,28 @@ struct Player<'a> {
 
 impl<'a> Player<'a> {
     fn new(engine: &'a mut Engine, host: &'a mut dyn Host) -> Self {
-        engine.begin_turn(Now { unix_us: 1_700_000_000_000_000, mono_us: 1_000_000 });
+        engine.begin_turn(Now {
+            unix_us: 1_700_000_000_000_000,
+            mono_us: 1_000_000,
+        });
         engine.data.propagation.set_enabled(true);
         engine.data.recorded_events = Some(Vec::new());
-        Self { engine, host, clients: Vec::new(), propagated: VecDeque::new() }
+        Self {
+            engine,
+            host,
+            clients: Vec::new(),
+            propagated: VecDeque::new(),
+        }
     }
 
     fn client(&mut self, number: usize) -> SessionId {
         if let Some((_, id)) = self.clients.iter().find(|(known, _)| *known == number) {
             return *id;
         }
-        let id = self.engine.open(Peer { address: format!("127.0.0.1:{}", 5000 + number), ..Peer::default() });
+        let id = self.engine.open(Peer {
+            address: format!("127.0.0.1:{}", 5000 + number),
+            ..Peer::default()
+        });
         self.clients.push((number, id));
         id
     }
@@ -111,7 +126,11 @@ impl<'a> Player<'a> {
         self.engine.data.propagation.clear_ready();
         let mut rest = &ready[..];
         while !rest.is_empty() {
-            let resp::Decoded::Value { value: Value::Array(words), consumed } = resp::value::decode(rest) else {
+            let resp::Decoded::Value {
+                value: Value::Array(words),
+                consumed,
+            } = resp::value::decode(rest)
+            else {
                 panic!("malformed effects: {}", ready.escape_ascii());
             };
             let words: Vec<String> = words.iter().map(|word| show(word, Nesting::Top)).collect();
@@ -127,14 +146,21 @@ impl<'a> Player<'a> {
 
     fn expect_event(&mut self, event: &str) {
         let events = self.engine.data.recorded_events.as_mut().expect("events are recorded");
-        let found = if events.is_empty() { "nothing".into() } else { events.remove(0) };
+        let found = if events.is_empty() {
+            "nothing".into()
+        } else {
+            events.remove(0)
+        };
         assert_eq!(found, event, "event");
     }
 
     fn move_clock(&mut self, ms: &str) {
         let ms: u64 = ms.trim_start_matches('+').parse().expect("a number of milliseconds");
         let now = self.engine.now;
-        self.engine.begin_turn(Now { unix_us: now.unix_us + 1000 * ms as i64, mono_us: now.mono_us + 1000 * ms });
+        self.engine.begin_turn(Now {
+            unix_us: now.unix_us + 1000 * ms as i64,
+            mono_us: now.mono_us + 1000 * ms,
+        });
     }
 }
 
@@ -145,7 +171,13 @@ enum Nesting {
 }
 
 fn show(value: &Value, nesting: Nesting) -> String {
-    let join = |values: &[Value]| values.iter().map(|v| show(v, Nesting::Inside)).collect::<Vec<_>>().join(", ");
+    let join = |values: &[Value]| {
+        values
+            .iter()
+            .map(|v| show(v, Nesting::Inside))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match value {
         Value::Bulk(bytes) if nesting == Nesting::Inside => format!("\"{}\"", bytes.escape_ascii()),
         Value::Bulk(bytes) => bytes.escape_ascii().to_string(),

@@ -35,7 +35,9 @@ impl WatchIndex {
 
     /// Forgets all that `session` watches, and whether any of it was touched.
     pub fn unwatch(&mut self, session: SessionId) {
-        let Some(watched) = self.by_session.remove(&session) else { return };
+        let Some(watched) = self.by_session.remove(&session) else {
+            return;
+        };
         for id in watched.keys {
             if let Some(sessions) = self.by_key.get_mut(&id) {
                 sessions.retain(|other| *other != session);
@@ -92,14 +94,18 @@ impl WatchIndex {
     /// The keys that `session` watches.
     pub fn keys_of(&self, session: SessionId) -> impl Iterator<Item = (DbIndex, &[u8])> {
         let watched = self.by_session.get(&session);
-        watched.into_iter().flat_map(|w| w.keys.iter().map(|(db, key)| (*db, &**key)))
+        watched
+            .into_iter()
+            .flat_map(|w| w.keys.iter().map(|(db, key)| (*db, &**key)))
     }
 
     /// Whether `key` had expired already when `session` began to watch it.
     #[must_use]
     pub fn was_expired(&self, session: SessionId, db: DbIndex, key: &[u8]) -> bool {
         let id = (db, Box::<[u8]>::from(key));
-        self.by_session.get(&session).is_some_and(|w| w.already_expired.contains(&id))
+        self.by_session
+            .get(&session)
+            .is_some_and(|w| w.already_expired.contains(&id))
     }
 
     /// Whether a key that `session` watches was touched.

@@ -35,10 +35,20 @@ impl Outside for Nowhere {
 }
 
 fn main() {
-    let now = Now { unix_us: 1_700_000_000_000_000, mono_us: mono_us() };
+    let now = Now {
+        unix_us: 1_700_000_000_000_000,
+        mono_us: mono_us(),
+    };
     let config = config::Config::default();
-    let Ok(mut node) = Node::new(config, Box::new(Nowhere), now, 1, mono_us) else { return };
-    let Opened::Session(id) = node.open(Peer { loopback: true, ..Peer::default() }) else { return };
+    let Ok(mut node) = Node::new(config, Box::new(Nowhere), now, 1, mono_us) else {
+        return;
+    };
+    let Opened::Session(id) = node.open(Peer {
+        loopback: true,
+        ..Peer::default()
+    }) else {
+        return;
+    };
     let value = [b'x'; 64];
     let key = |n: u64| format!("key:{n:012}").into_bytes();
     let set = |key: &[u8]| -> Vec<u8> {
@@ -59,7 +69,11 @@ fn main() {
             let mut request = Vec::new();
             for at in 0..BATCH {
                 let number = if random { rng.below(KEYS) } else { batch * BATCH + at };
-                request.extend(if name == "GET" { get(&key(number)) } else { set(&key(number)) });
+                request.extend(if name == "GET" {
+                    get(&key(number))
+                } else {
+                    set(&key(number))
+                });
             }
             let begun = mono_us();
             node.begin_turn(Now { mono_us: begun, ..now });
@@ -68,6 +82,9 @@ fn main() {
             node.sent(id, sent);
             spent += mono_us() - begun;
         }
-        println!("{name:<8} {:>6.1} ns per command", spent as f64 * 1000.0 / (total - total % BATCH) as f64);
+        println!(
+            "{name:<8} {:>6.1} ns per command",
+            spent as f64 * 1000.0 / (total - total % BATCH) as f64
+        );
     }
 }

@@ -100,7 +100,10 @@ impl Node {
         let mut engine = Engine::new(config.databases, seed, clock, specs);
         engine.begin_turn(now);
         for (old, new) in crate::settings::renamed_commands(&config) {
-            engine.table.rename(&old, &new).map_err(|what| format!("{what}: '{old}'"))?;
+            engine
+                .table
+                .rename(&old, &new)
+                .map_err(|what| format!("{what}: '{old}'"))?;
         }
         let mut rng = Rng::new(seed ^ 0x0de);
         let run_id = base::ReplId::random(&mut rng).as_str().to_owned();
@@ -119,7 +122,11 @@ impl Node {
             shutdown: None,
             config,
         };
-        let mut node = Self { engine, state, argv: Argv::default() };
+        let mut node = Self {
+            engine,
+            state,
+            argv: Argv::default(),
+        };
         crate::settings::apply(&mut node.state, &mut node.engine);
         node.state.meters.startup_memory = node.state.outside.allocated_bytes();
         Ok(node)
@@ -147,7 +154,9 @@ impl Node {
     /// Bytes of a session are here to be executed: all that it has sent and the node has not consumed. Returns how many
     /// are consumed now. Fewer than all when a request is incomplete, or the session is blocked or to be closed.
     pub fn input(&mut self, id: SessionId, buffer: &[u8]) -> usize {
-        let Some(session) = self.engine.sessions.get_mut(id) else { return buffer.len() };
+        let Some(session) = self.engine.sessions.get_mut(id) else {
+            return buffer.len();
+        };
         self.engine.data.stats.reads_processed += 1;
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
@@ -197,9 +206,10 @@ impl Node {
     }
 
     fn may_execute(&self, id: SessionId) -> bool {
-        self.engine.sessions.get(id).is_some_and(|session| {
-            session.blocked.is_none() && !session.close_after_reply && !session.close_now
-        })
+        self.engine
+            .sessions
+            .get(id)
+            .is_some_and(|session| session.blocked.is_none() && !session.close_after_reply && !session.close_now)
     }
 
     fn limits(&self, id: SessionId) -> Limits {
@@ -216,7 +226,11 @@ impl Node {
         session.close_after_reply = true;
         session.out.extend_from_slice(&error.reply_line());
         let sample = request[..request.len().min(40)].escape_ascii();
-        let line = format!("Protocol error ({}) from client {}: {sample}", error.log_reason(), session.peer.address);
+        let line = format!(
+            "Protocol error ({}) from client {}: {sample}",
+            error.log_reason(),
+            session.peer.address
+        );
         self.engine.data.stats.count_error("ERR");
         self.state.log(Level::Verbose, line);
     }
@@ -255,7 +269,9 @@ impl Node {
     pub fn sent(&mut self, id: SessionId, bytes: usize) {
         self.engine.data.stats.net_output_bytes += bytes as u64;
         self.engine.data.stats.writes_processed += 1;
-        let Some(session) = self.engine.sessions.get_mut(id) else { return };
+        let Some(session) = self.engine.sessions.get_mut(id) else {
+            return;
+        };
         session.sent += bytes;
         if session.sent == session.out.len() {
             session.out.clear();
@@ -365,7 +381,12 @@ impl Node {
     fn enforce_output_limits(&mut self, now: Now) {
         let limits = crate::settings::client_output_limit(&self.state.config);
         let mut over = Vec::new();
-        for session in self.engine.sessions.iter_mut().filter(|session| session.kind == Kind::Normal) {
+        for session in self
+            .engine
+            .sessions
+            .iter_mut()
+            .filter(|session| session.kind == Kind::Normal)
+        {
             if limits.exceeded(session, now) {
                 over.push(session.id);
             }
@@ -388,7 +409,9 @@ impl Node {
 
 /// Writes the reply that a blocked session waits for, and lets it go on.
 pub(crate) fn unblock(engine: &mut Engine, id: SessionId, reply: impl FnOnce(&mut Reply<'_>)) {
-    let Some(session) = engine.sessions.get_mut(id) else { return };
+    let Some(session) = engine.sessions.get_mut(id) else {
+        return;
+    };
     session.blocked = None;
     reply(&mut Reply::new(&mut session.out, session.proto));
     engine.data.notices.push(Notice::Resume(id));

@@ -12,8 +12,8 @@ use crate::host::ServerState;
 use crate::jobs::{Cancel, Progress, SaveJob, WriteOptions};
 use base::Now;
 use config::MaxmemoryPolicy as Policy;
-use engine::host::Level;
 use engine::Engine;
+use engine::host::Level;
 use std::sync::Arc;
 
 /// After a failed save, the next is not tried before so many seconds.
@@ -87,14 +87,19 @@ impl Persistence {
     /// How long the running save has been running, in seconds; -1 for none.
     #[must_use]
     pub fn running_seconds(&self, now: Now) -> i64 {
-        self.running.as_ref().map_or(-1, |running| now.unix_ms().seconds() - running.began.unix_ms().seconds())
+        self.running.as_ref().map_or(-1, |running| {
+            now.unix_ms().seconds() - running.began.unix_ms().seconds()
+        })
     }
 
     /// Keys done and keys in all of the running save.
     #[must_use]
     pub fn running_keys(&self) -> (u64, u64) {
         self.running.as_ref().map_or((0, 0), |running| {
-            (running.progress.keys.load(std::sync::atomic::Ordering::Relaxed), running.keys)
+            (
+                running.progress.keys.load(std::sync::atomic::Ordering::Relaxed),
+                running.keys,
+            )
         })
     }
 
@@ -139,7 +144,10 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Be
         began: engine.now,
         cancelled: false,
     });
-    state.log(Level::Notice, format!("Background saving started by pid {}", state.outside.resources().pid));
+    state.log(
+        Level::Notice,
+        format!("Background saving started by pid {}", state.outside.resources().pid),
+    );
     state.effects.push(Effect::Save(job));
     Begun::Started
 }
@@ -191,7 +199,10 @@ pub fn write_options(state: &ServerState, engine: &Engine) -> WriteOptions {
 pub fn access_clock(engine: &Engine) -> rdb::AccessClock {
     let (data, now) = (&engine.data, engine.data.access_clock);
     if data.settings.lfu {
-        rdb::AccessClock::Lfu { now_minutes: now as u16, decay_minutes: data.settings.lfu_decay_minutes }
+        rdb::AccessClock::Lfu {
+            now_minutes: now as u16,
+            decay_minutes: data.settings.lfu_decay_minutes,
+        }
     } else {
         rdb::AccessClock::Lru { now_seconds: now }
     }
@@ -225,7 +236,9 @@ pub fn save_now(state: &mut ServerState, engine: &mut Engine) -> Result<u64, Str
 
 /// A background save has ended.
 pub fn saved(state: &mut ServerState, engine: &mut Engine, id: u64, result: Result<u64, String>) {
-    let Some(running) = state.persistence.running.take_if(|running| running.id == id) else { return };
+    let Some(running) = state.persistence.running.take_if(|running| running.id == id) else {
+        return;
+    };
     let seconds = engine.now.unix_ms().seconds();
     if running.cancelled {
         state.log(Level::Notice, "Background saving cancelled");
@@ -273,7 +286,10 @@ pub fn tick(state: &mut ServerState, engine: &mut Engine) {
         .copied()
         .find(|point| dirty >= point.changes.max(0) as u64 && since > point.seconds);
     if let Some(point) = reached {
-        state.log(Level::Notice, format!("{} changes in {} seconds. Saving...", point.changes, point.seconds));
+        state.log(
+            Level::Notice,
+            format!("{} changes in {} seconds. Saving...", point.changes, point.seconds),
+        );
         begin(state, engine, false);
     }
 }
@@ -310,7 +326,11 @@ pub fn load_at_start(state: &mut ServerState, engine: &mut Engine) -> Result<(),
     }
     let began_us = engine.read_clock();
     let into = empty_keyspace(state, engine);
-    let options = file_load_options(state, engine);
+    // What has expired is loaded too and deleted then: replicas that go on with us must hear of it.
+    let options = rdb::LoadOptions {
+        expired: rdb::Expired::Keep,
+        ..file_load_options(state, engine)
+    };
     let loaded = load_file(state, &file, into, options)
         .map_err(|failure| format!("Error reading the RDB file {file}: {failure}"))?;
     let position = loaded.position;
@@ -318,6 +338,10 @@ pub fn load_at_start(state: &mut ServerState, engine: &mut Engine) -> Result<(),
     if let Some(position) = position {
         crate::replication::resume(state, engine, position);
     }
+    let expired = engine.expire_some(usize::MAX) as u64;
+    state.persistence.last_load_keys -= expired;
+    state.persistence.last_load_expired = expired;
+    crate::replication::collect(state, engine);
     let seconds = engine.read_clock().saturating_sub(began_us) as f64 / 1e6;
     state.log(Level::Notice, format!("DB loaded from disk: {seconds:.3} seconds"));
     Ok(())
@@ -328,9 +352,17 @@ pub fn file_load_options(state: &ServerState, engine: &Engine) -> rdb::LoadOptio
     let replica = engine.data.settings.role == engine::settings::Role::Replica;
     let checked = state.config.rdbchecksum && !engine.data.settings.skip_checksum;
     rdb::LoadOptions {
-        expired: if replica { rdb::Expired::Keep } else { rdb::Expired::Drop(engine.now.unix_ms()) },
+        expired: if replica {
+            rdb::Expired::Keep
+        } else {
+            rdb::Expired::Drop(engine.now.unix_ms())
+        },
         duplicates: rdb::Duplicates::Refused,
-        verify: if checked { rdb::Verify::Checksum } else { rdb::Verify::Nothing },
+        verify: if checked {
+            rdb::Verify::Checksum
+        } else {
+            rdb::Verify::Nothing
+        },
         access_clock: access_clock(engine),
         key_delay_microseconds: i64::from(state.config.key_load_delay),
     }
@@ -349,7 +381,13 @@ pub fn load_file(
     let outside = &mut state.outside;
     let disk = outside.disk();
     let (cancel, progress) = (Cancel::default(), Progress::default());
-    let job = crate::jobs::FileLoad { file, into, options, cancel: &cancel, progress: &progress };
+    let job = crate::jobs::FileLoad {
+        file,
+        into,
+        options,
+        cancel: &cancel,
+        progress: &progress,
+    };
     crate::jobs::run_load_file(&*disk, job, &mut |microseconds| outside.sleep(microseconds))
 }
 
@@ -365,7 +403,10 @@ pub fn adopt(state: &mut ServerState, engine: &mut Engine, loaded: crate::jobs::
 /// Keeps the figure that `maxmemory` is compared with.
 pub fn refresh_memory(state: &ServerState, engine: &mut Engine) {
     if engine.data.settings.maxmemory > 0 {
-        engine.data.settings.used_memory = state.outside.allocated_bytes().saturating_sub(uncounted_memory(state, engine));
+        engine.data.settings.used_memory = state
+            .outside
+            .allocated_bytes()
+            .saturating_sub(uncounted_memory(state, engine));
     }
 }
 

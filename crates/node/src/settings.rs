@@ -40,7 +40,10 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
 
 /// `rename-command`: old and new names; an empty new name takes the command away.
 pub fn renamed_commands(config: &Config) -> impl Iterator<Item = (String, String)> {
-    config.renamed_commands().iter().map(|rename| (rename.from.to_str().into_owned(), rename.to.to_str().into_owned()))
+    config
+        .renamed_commands()
+        .iter()
+        .map(|rename| (rename.from.to_str().into_owned(), rename.to.to_str().into_owned()))
 }
 
 /// The save points.

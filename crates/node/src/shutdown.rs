@@ -82,7 +82,10 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, options: Options, now
         engine.data.expiry_paused = true;
         state.shutdown = Some(Pending { options, deadline_ms });
         let seconds = state.config.shutdown_timeout;
-        state.log(Level::Notice, format!("Waiting for replicas before shutting down: up to {seconds} seconds."));
+        state.log(
+            Level::Notice,
+            format!("Waiting for replicas before shutting down: up to {seconds} seconds."),
+        );
         return Begun::Waiting;
     }
     finish(state, engine, options)
@@ -114,8 +117,12 @@ pub fn abort(state: &mut ServerState, engine: &mut Engine) -> bool {
 }
 
 fn answer_waiting(engine: &mut Engine) {
-    let waiting: Vec<SessionId> =
-        engine.sessions.iter().filter(|s| s.blocked == Some(Blocked::Shutdown)).map(|s| s.id).collect();
+    let waiting: Vec<SessionId> = engine
+        .sessions
+        .iter()
+        .filter(|s| s.blocked == Some(Blocked::Shutdown))
+        .map(|s| s.id)
+        .collect();
     for id in waiting {
         engine.data.stats.count_error("ERR");
         crate::node::unblock(engine, id, |reply| reply.error(FAILED));
@@ -135,10 +142,16 @@ fn finish(state: &mut ServerState, engine: &mut Engine, options: Options) -> Beg
         if persistence::save_now(state, engine).is_err() {
             if !options.force {
                 state.log(Level::Warning, "Error trying to save the DB, can't exit.");
-                state.log(Level::Warning, "Errors trying to shut down the server. Check the logs for more information.");
+                state.log(
+                    Level::Warning,
+                    "Errors trying to shut down the server. Check the logs for more information.",
+                );
                 return Begun::Failed;
             }
-            state.log(Level::Warning, "Error trying to save the DB, exiting all the same as asked.");
+            state.log(
+                Level::Warning,
+                "Error trying to save the DB, exiting all the same as asked.",
+            );
         }
     }
     state.log(Level::Warning, "Skein is now ready to exit, bye bye...");
@@ -154,10 +167,18 @@ fn report_lag(state: &mut ServerState) {
         return;
     }
     for (address, bytes) in &lagging {
-        let line = format!("Lagging replica {address} reported offset {bytes} behind master, lag={bytes}, state=online.");
+        let line =
+            format!("Lagging replica {address} reported offset {bytes} behind master, lag={bytes}, state=online.");
         state.log(Level::Warning, line);
     }
-    let level = if lagging.is_empty() { Level::Notice } else { Level::Warning };
+    let level = if lagging.is_empty() {
+        Level::Notice
+    } else {
+        Level::Warning
+    };
     let in_sync = all - lagging.len();
-    state.log(level, format!("{in_sync} of {all} replicas are in sync when shutting down."));
+    state.log(
+        level,
+        format!("{in_sync} of {all} replicas are in sync when shutting down."),
+    );
 }

@@ -27,7 +27,12 @@ const OWN: Flags = Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = OWN.or(Flags::ADMIN);
 
 /// What the subcommands share.
-const SUBCOMMAND: Spec = Spec { category: Category::Connection, acl: Acl::CONNECTION, flags: OWN, ..Spec::BASE };
+const SUBCOMMAND: Spec = Spec {
+    category: Category::Connection,
+    acl: Acl::CONNECTION,
+    flags: OWN,
+    ..Spec::BASE
+};
 
 static ID: Spec = Spec {
     name: "id",
@@ -75,7 +80,9 @@ pub(super) fn checked_name(name: &[u8]) -> Result<&[u8]> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(name);
     }
-    Err(Error::fixed("ERR Client names cannot contain spaces, newlines or special characters."))
+    Err(Error::fixed(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
 }
 
 static INFO: Spec = Spec {
@@ -121,7 +128,10 @@ fn list(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let mut add = |session: &Session| text.push_str(&(describe(engine, session) + "\n"));
     match numbers {
         Some(numbers) => {
-            numbers.iter().filter_map(|number| engine.sessions.by_number(*number as u64)).for_each(&mut add);
+            numbers
+                .iter()
+                .filter_map(|number| engine.sessions.by_number(*number as u64))
+                .for_each(&mut add);
         }
         None => engine
             .sessions
@@ -149,7 +159,10 @@ impl ClientType {
             b"replica" | b"slave" => Ok(Self::Replica),
             b"pubsub" => Ok(Self::Pubsub),
             b"master" => Ok(Self::Master),
-            _ => Err(Error::err(format_args!("Unknown client type '{}'", String::from_utf8_lossy(word)))),
+            _ => Err(Error::err(format_args!(
+                "Unknown client type '{}'",
+                String::from_utf8_lossy(word)
+            ))),
         }
     }
 
@@ -168,8 +181,10 @@ fn describe(engine: &Engine, session: &Session) -> String {
     let mut line = format!("id={} addr={}", session.id.number, session.peer.address);
     let seconds_since = |then: base::Now| now.mono_ms().saturating_sub(then.mono_ms()) / 1000;
     let queued = session.transaction.as_ref().map_or(-1, |t| t.commands() as i64);
-    let multi_bytes: usize =
-        session.transaction.as_ref().map_or(0, |t| t.queue.iter().map(|(_, args)| args.heap_bytes()).sum());
+    let multi_bytes: usize = session
+        .transaction
+        .as_ref()
+        .map_or(0, |t| t.queue.iter().map(|(_, args)| args.heap_bytes()).sum());
     let command = session.last_command.map_or("NULL", |id| &engine.table[id].full_name);
     let pending = session.unsent_bytes();
     let total = size_of::<Session>() + session.query_capacity + session.out.capacity() + multi_bytes;
@@ -191,7 +206,11 @@ fn describe(engine: &Engine, session: &Session) -> String {
         session.out.capacity(),
         session.out.capacity(),
         if pending > 0 { "rw" } else { "r" },
-        if session.authenticated { "default" } else { "(superuser)" },
+        if session.authenticated {
+            "default"
+        } else {
+            "(superuser)"
+        },
         session.proto.version(),
     );
     line
@@ -210,7 +229,11 @@ fn flags(engine: &Engine, session: &Session) -> String {
         (session.peer.unix_socket, 'U'),
         (session.no_evict, 'e'),
     ];
-    let text: String = letters.iter().filter(|(is, _)| *is).map(|(_, letter)| *letter).collect();
+    let text: String = letters
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, letter)| *letter)
+        .collect();
     if text.is_empty() { "N".into() } else { text }
 }
 
@@ -239,10 +262,15 @@ struct Filter {
 
 impl Filter {
     fn parse(args: Args<'_>) -> Result<Self> {
-        let mut filter = Self { keep_own: true, ..Self::default() };
+        let mut filter = Self {
+            keep_own: true,
+            ..Self::default()
+        };
         let mut at = 2;
         while at < args.len() {
-            let Some(value) = args.try_get(at + 1) else { return Err(Error::Syntax) };
+            let Some(value) = args.try_get(at + 1) else {
+                return Err(Error::Syntax);
+            };
             if args.is(at, "id") {
                 let number = base::number::parse_i64(value).filter(|number| *number > 0);
                 filter.number = Some(number.ok_or(Error::fixed("ERR client-id should be greater than 0"))? as u64);
@@ -283,13 +311,21 @@ impl Filter {
 fn kill(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let by_address = args.len() == 3;
     let filter = if by_address {
-        Filter { address: Some(args.get(2).to_vec()), ..Filter::default() }
+        Filter {
+            address: Some(args.get(2).to_vec()),
+            ..Filter::default()
+        }
     } else {
         Filter::parse(args)?
     };
     let own = ctx.session_id;
-    let doomed: Vec<SessionId> =
-        ctx.engine.sessions.iter().filter(|session| filter.fits(session, own)).map(|session| session.id).collect();
+    let doomed: Vec<SessionId> = ctx
+        .engine
+        .sessions
+        .iter()
+        .filter(|session| filter.fits(session, own))
+        .map(|session| session.id)
+        .collect();
     for id in &doomed {
         if *id == own {
             ctx.session_mut().close_after_reply = true;
@@ -450,13 +486,28 @@ const HELP_LINES: &[(&str, &str)] = &[
     ("ID", "The number of this connection."),
     ("INFO", "A line that describes this connection."),
     ("KILL <ip:port>", "Closes the connection from this address."),
-    ("KILL <option> <value> [<option> <value> [...]]", "Closes all connections that fit: ID, TYPE, USER, ADDR, LADDR, SKIPME."),
-    ("LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <id> [...]]", "A line for each connection."),
-    ("NO-EVICT (ON|OFF)", "Whether client eviction passes this connection over."),
-    ("PAUSE <timeout> [WRITE|ALL]", "Holds commands, or just writes, back for so many milliseconds."),
+    (
+        "KILL <option> <value> [<option> <value> [...]]",
+        "Closes all connections that fit: ID, TYPE, USER, ADDR, LADDR, SKIPME.",
+    ),
+    (
+        "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <id> [...]]",
+        "A line for each connection.",
+    ),
+    (
+        "NO-EVICT (ON|OFF)",
+        "Whether client eviction passes this connection over.",
+    ),
+    (
+        "PAUSE <timeout> [WRITE|ALL]",
+        "Holds commands, or just writes, back for so many milliseconds.",
+    ),
     ("REPLY (ON|OFF|SKIP)", "Which replies this connection gets."),
     ("SETNAME <name>", "Names this connection."),
-    ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "Makes a blocked connection go on."),
+    (
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "Makes a blocked connection go on.",
+    ),
     ("UNPAUSE", "Ends PAUSE."),
 ];
 

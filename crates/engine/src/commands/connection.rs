@@ -5,7 +5,12 @@ use crate::{Acl, ArgsExt, Arity, Category, Error, Flags, Handler, Result, Server
 use base::DbIndex;
 use resp::{Args, Proto};
 
-const OPEN: Flags = Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::NO_AUTH).or(Flags::ALLOW_BUSY);
+const OPEN: Flags = Flags::NO_SCRIPT
+    .or(Flags::LOADING)
+    .or(Flags::STALE)
+    .or(Flags::FAST)
+    .or(Flags::NO_AUTH)
+    .or(Flags::ALLOW_BUSY);
 
 /// The version that HELLO, INFO and LOLWUT tell: the one whose behaviour is kept.
 pub const COMPATIBLE_VERSION: &str = "7.0.15";
@@ -84,7 +89,10 @@ pub static HELLO: Spec = Spec {
     flags: OPEN.or(Flags::SENTINEL),
     acl: Acl::CONNECTION,
     args: "[protover [AUTH username password] [SETNAME clientname]]",
-    history: &[("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context.")],
+    history: &[(
+        "6.2.0",
+        "`protover` made optional; when called without arguments the command reports the current connection's context.",
+    )],
     handler: Handler::Server(hello),
     ..Spec::BASE
 };
@@ -107,7 +115,10 @@ fn hello(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
             ctx.session_mut().name = super::client::checked_name(args.get(at + 1))?.to_vec();
             at += 2;
         } else {
-            return Err(Error::err(format_args!("Syntax error in HELLO option '{}'", args.text(at))));
+            return Err(Error::err(format_args!(
+                "Syntax error in HELLO option '{}'",
+                args.text(at)
+            )));
         }
     }
     if !ctx.session().authenticated {

@@ -6,7 +6,11 @@ use resp::Args;
 
 const ADMIN: Flags = Flags::ADMIN.or(Flags::LOADING).or(Flags::STALE);
 const HELP_FLAGS: Flags = Flags::LOADING.or(Flags::STALE);
-const SUBCOMMAND: Spec = Spec { category: Category::Server, flags: ADMIN, ..Spec::BASE };
+const SUBCOMMAND: Spec = Spec {
+    category: Category::Server,
+    flags: ADMIN,
+    ..Spec::BASE
+};
 
 /// MONITOR
 pub static MONITOR: Spec = Spec {
@@ -63,7 +67,11 @@ fn slowlog_get(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let log = &ctx.engine.slowlog;
     let count = match args.len() {
         2 => DEFAULT,
-        3 => args.int(2).ok().filter(|count| *count >= -1).ok_or(Error::fixed("ERR count should be greater than or equal to -1"))?,
+        3 => args
+            .int(2)
+            .ok()
+            .filter(|count| *count >= -1)
+            .ok_or(Error::fixed("ERR count should be greater than or equal to -1"))?,
         _ => {
             return Err(Error::err(format_args!(
                 "unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.",
@@ -71,7 +79,11 @@ fn slowlog_get(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
             )));
         }
     };
-    let shown = if count == -1 { log.iter().len() } else { log.iter().len().min(count as usize) };
+    let shown = if count == -1 {
+        log.iter().len()
+    } else {
+        log.iter().len().min(count as usize)
+    };
     let reply = &mut ctx.reply;
     reply.array(shown);
     for entry in log.iter().take(shown) {
@@ -92,7 +104,11 @@ static SLOWLOG_LEN: Spec = Spec {
     summary: "How many slow commands are kept.",
     since: "2.2.12",
     arity: Arity::Exactly(2),
-    tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+    tips: &[
+        "request_policy:all_nodes",
+        "response_policy:agg_sum",
+        "nondeterministic_output",
+    ],
     handler: Handler::Server(|ctx, _| {
         ctx.reply.int(ctx.engine.slowlog.iter().len() as i64);
         Ok(())
@@ -123,7 +139,10 @@ static SLOWLOG_HELP: Spec = Spec {
     flags: HELP_FLAGS,
     handler: Handler::Server(|ctx, _| {
         let lines = [
-            ("GET [<count>]", "The newest entries (10; all with -1): id, time, microseconds, words, client, its name."),
+            (
+                "GET [<count>]",
+                "The newest entries (10; all with -1): id, time, microseconds, words, client, its name.",
+            ),
             ("LEN", "How many entries there are."),
             ("RESET", "Forgets all entries."),
         ];
@@ -155,7 +174,11 @@ pub static LATENCY: Spec = Spec {
 
 const LATENCY_SUBCOMMAND: Spec = Spec {
     flags: ADMIN.or(Flags::NO_SCRIPT),
-    tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ],
     ..SUBCOMMAND
 };
 
@@ -210,7 +233,9 @@ static LATENCY_RESET: Spec = Spec {
     handler: Handler::Server(|ctx, args| {
         let forgotten = match args.len() {
             2 => ctx.engine.latency.clear(),
-            _ => (2..args.len()).filter(|at| ctx.engine.latency.forget(&args.text(*at))).count(),
+            _ => (2..args.len())
+                .filter(|at| ctx.engine.latency.forget(&args.text(*at)))
+                .count(),
         };
         ctx.reply.int(forgotten as i64);
         Ok(())
@@ -243,12 +268,17 @@ fn draw(event: &str, spikes: &Spikes) -> String {
     for (_, ms) in spikes.iter() {
         (low, high) = (low.min(ms), high.max(ms));
     }
-    let mut text = format!("{event} - high {high} ms, low {low} ms (all time high {} ms)\n", spikes.max_ms);
+    let mut text = format!(
+        "{event} - high {high} ms, low {low} ms (all time high {} ms)\n",
+        spikes.max_ms
+    );
     text.push_str(&"-".repeat(80));
     text.push('\n');
     for row in (0..ROWS).rev() {
-        let line: String =
-            spikes.iter().map(|(_, ms)| if ms * ROWS > row * high.max(1) { '#' } else { ' ' }).collect();
+        let line: String = spikes
+            .iter()
+            .map(|(_, ms)| if ms * ROWS > row * high.max(1) { '#' } else { ' ' })
+            .collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -278,14 +308,21 @@ fn diagnose(ctx: &ServerCtx<'_>) -> String {
     for (event, spikes) in ctx.engine.latency.iter() {
         let count = spikes.iter().len() as u64;
         let mean = spikes.iter().map(|(_, ms)| ms).sum::<u64>() / count.max(1);
-        text.push_str(&format!("{event}: {count} spikes, {mean} ms on average, {} ms at worst.\n", spikes.max_ms));
+        text.push_str(&format!(
+            "{event}: {count} spikes, {mean} ms on average, {} ms at worst.\n",
+            spikes.max_ms
+        ));
         text.push_str(match event {
             "command" => "  A slow command ran: SLOWLOG GET names it.\n",
             "fast-command" => "  A command of constant time was slow: the machine was busy elsewhere or swapping.\n",
             _ => "",
         });
     }
-    if text.is_empty() { "No spike was seen yet.\n".into() } else { text }
+    if text.is_empty() {
+        "No spike was seen yet.\n".into()
+    } else {
+        text
+    }
 }
 
 static LATENCY_HISTOGRAM: Spec = Spec {
@@ -306,9 +343,17 @@ fn histogram(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         chosen.extend(table.iter().filter(|command| command.latency.is_some()));
     }
     for name in args.iter().skip(2) {
-        let Some(id) = table.find_full(&name.to_ascii_lowercase()) else { continue };
+        let Some(id) = table.find_full(&name.to_ascii_lowercase()) else {
+            continue;
+        };
         chosen.extend(std::iter::once(&table[id]).filter(|command| command.latency.is_some()));
-        chosen.extend(table.children(id).iter().map(|id| &table[*id]).filter(|command| command.latency.is_some()));
+        chosen.extend(
+            table
+                .children(id)
+                .iter()
+                .map(|id| &table[*id])
+                .filter(|command| command.latency.is_some()),
+        );
     }
     ctx.reply.map(chosen.len());
     for command in chosen {

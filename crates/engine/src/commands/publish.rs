@@ -3,8 +3,12 @@
 use crate::{Arity, Category, Flags, Handler, KeyFlags, KeySpec, Result, ServerCtx, Spec};
 use resp::Args;
 
-const FLAGS: Flags =
-    Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::MAY_REPLICATE).or(Flags::SENTINEL);
+const FLAGS: Flags = Flags::PUBSUB
+    .or(Flags::LOADING)
+    .or(Flags::STALE)
+    .or(Flags::FAST)
+    .or(Flags::MAY_REPLICATE)
+    .or(Flags::SENTINEL);
 
 /// PUBLISH channel message
 pub static PUBLISH: Spec = Spec {
@@ -30,7 +34,11 @@ pub static SPUBLISH: Spec = Spec {
     arity: Arity::Exactly(3),
     keys: &[KeySpec::at(1, KeyFlags::NOT_KEY)],
     category: Category::Pubsub,
-    flags: Flags::PUBSUB.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::MAY_REPLICATE),
+    flags: Flags::PUBSUB
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::MAY_REPLICATE),
     args: "shardchannel message",
     handler: Handler::Server(publish),
     ..Spec::BASE

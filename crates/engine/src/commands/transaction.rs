@@ -5,7 +5,10 @@ use crate::session::{SessionId, Transaction};
 use crate::{Acl, ArgsExt, Arity, Category, Error, Flags, Handler, KeyFlags, KeySpec, Result, ServerCtx, Spec};
 use resp::Args;
 
-const FLAGS: Flags = Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY);
+const FLAGS: Flags = Flags::NO_SCRIPT
+    .or(Flags::LOADING)
+    .or(Flags::STALE)
+    .or(Flags::ALLOW_BUSY);
 
 /// MULTI
 pub static MULTI: Spec = Spec {
@@ -66,7 +69,10 @@ pub static EXEC: Spec = Spec {
     complexity: "Depends on commands in the transaction",
     arity: Arity::Exactly(1),
     category: Category::Transactions,
-    flags: Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::SKIP_SLOWLOG),
+    flags: Flags::NO_SCRIPT
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::SKIP_SLOWLOG),
     acl: Acl::TRANSACTION,
     handler: Handler::Server(exec),
     ..Spec::BASE
@@ -88,14 +94,18 @@ fn exec(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         discard(ctx.engine, id);
     }
     if poisoned {
-        return Err(Error::fixed("EXECABORT Transaction discarded because of previous errors."));
+        return Err(Error::fixed(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
     }
     if broken {
         ctx.reply.null_array();
         return Ok(());
     }
     ctx.reply.array(queue.len());
-    let ServerCtx { engine, host, reply, .. } = ctx;
+    let ServerCtx {
+        engine, host, reply, ..
+    } = ctx;
     engine.run_queue(*host, id, &queue, reply);
     discard(engine, id);
     Ok(())

@@ -17,13 +17,21 @@ pub static DEBUG: Spec = Spec {
     complexity: "Depends on subcommand.",
     arity: Arity::AtLeast(2),
     category: Category::Server,
-    flags: Flags::ADMIN.or(Flags::NO_SCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::PROTECTED),
+    flags: Flags::ADMIN
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::PROTECTED),
     handler: Handler::Server(debug),
     ..Spec::BASE
 };
 
 /// A subcommand: its name, how many words may follow, what it does.
-type Subcommand = (&'static str, std::ops::RangeInclusive<usize>, fn(&mut ServerCtx<'_>, Args<'_>) -> Result);
+type Subcommand = (
+    &'static str,
+    std::ops::RangeInclusive<usize>,
+    fn(&mut ServerCtx<'_>, Args<'_>) -> Result,
+);
 
 const SUBCOMMANDS: &[Subcommand] = &[
     ("assert", 0..=0, |ctx, _| crash(ctx, Crash::Panic)),
@@ -54,7 +62,9 @@ const SUBCOMMANDS: &[Subcommand] = &[
 ];
 
 fn debug(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
-    let known = SUBCOMMANDS.iter().find(|(name, words, _)| args.is(1, name) && words.contains(&(args.len() - 2)));
+    let known = SUBCOMMANDS
+        .iter()
+        .find(|(name, words, _)| args.is(1, name) && words.contains(&(args.len() - 2)));
     match known {
         Some((_, _, run)) => run(ctx, args),
         None => Err(Error::err(format_args!(
@@ -149,9 +159,11 @@ fn digest_values(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 /// DEBUG POPULATE count [prefix] [size]: keys that are there already stay.
 fn populate(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
-    let count = args.int(2).ok().filter(|count| *count >= 0).ok_or(Error::fixed(
-        "ERR value is out of range, must be positive",
-    ))?;
+    let count = args
+        .int(2)
+        .ok()
+        .filter(|count| *count >= 0)
+        .ok_or(Error::fixed("ERR value is out of range, must be positive"))?;
     let prefix = args.try_get(3).unwrap_or(b"key");
     let size = match args.len() {
         5 => Some(args.int(4)?.clamp(0, 512 << 20) as usize),
@@ -181,13 +193,22 @@ fn object(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let db = ctx.session().db;
     let engine = &*ctx.engine;
     let key = args.key(2);
-    let entry = engine.data.keyspace.db(db).get(key, engine.data.keyspace.hash(key)).ok_or(Error::NoSuchKey)?;
+    let entry = engine
+        .data
+        .keyspace
+        .db(db)
+        .get(key, engine.data.keyspace.hash(key))
+        .ok_or(Error::NoSuchKey)?;
     let mut payload = Vec::new();
     rdb::write_payload(&mut payload, entry.value(), rdb::Compression::Lzf);
     // A payload is the value's serialized form between a type byte and ten bytes of footer.
     let serialized = payload.len().saturating_sub(11);
     let clock = engine.data.access_clock;
-    let idle = if engine.data.settings.lfu { 0 } else { clock.wrapping_sub(entry.clock()) & 0xff_ffff };
+    let idle = if engine.data.settings.lfu {
+        0
+    } else {
+        clock.wrapping_sub(entry.clock()) & 0xff_ffff
+    };
     let line = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{serialized} lru:{} lru_seconds_idle:{idle}",
         std::ptr::from_ref(entry),
@@ -200,7 +221,9 @@ fn object(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 fn table_stats(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let databases = ctx.engine.data.keyspace.databases();
-    let db = args.db(2, databases).map_err(|_| Error::fixed("ERR Out of range database"))?;
+    let db = args
+        .db(2, databases)
+        .map_err(|_| Error::fixed("ERR Out of range database"))?;
     let database = ctx.engine.data.keyspace.db(db);
     let text = format!(
         "[Dictionary HT]\nSegmented table stats:\n number of elements: {}\n[Expires HT]\nKept in the same segments:\n \
@@ -220,7 +243,11 @@ fn reload(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
             () if args.is(at, "merge") => merge = true,
             () if args.is(at, "noflush") => flush = false,
             () if args.is(at, "nosave") => save = false,
-            () => return Err(Error::fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")),
+            () => {
+                return Err(Error::fixed(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
         }
     }
     let (state, engine) = split(ctx);
@@ -228,7 +255,9 @@ fn reload(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         persistence::save_now(state, engine).map_err(|_| Error::fixed("ERR"))?;
     }
     if !load_over(state, engine, merge, flush) {
-        return Err(Error::fixed("ERR Error trying to load the RDB dump, check server logs."));
+        return Err(Error::fixed(
+            "ERR Error trying to load the RDB dump, check server logs.",
+        ));
     }
     state.log(Level::Warning, "DB reloaded by DEBUG RELOAD");
     ok(ctx)
@@ -243,11 +272,19 @@ fn load_over(state: &mut ServerState, engine: &mut Engine, merge: bool, flush: b
         options.duplicates = rdb::Duplicates::Replace;
     }
     // The data goes in any case, as it does on the stock server: DEBUG is for tests.
-    let into = if flush { fresh } else { std::mem::replace(&mut engine.data.keyspace, fresh) };
+    let into = if flush {
+        fresh
+    } else {
+        std::mem::replace(&mut engine.data.keyspace, fresh)
+    };
     match persistence::load_file(state, &file, into, options) {
         Ok(loaded) => {
-            // Not through `adopt`: the data is the same as before, and no WATCH breaks.
-            engine.data.keyspace = loaded.keyspace;
+            // Not through `adopt`: no replica need hear of it. Emptying first breaks watches, as on the stock server.
+            if flush {
+                drop(engine.data.replace_keyspace(loaded.keyspace));
+            } else {
+                engine.data.keyspace = loaded.keyspace;
+            }
             true
         }
         Err(failure) => {
@@ -312,8 +349,14 @@ fn protocol(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 fn help(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let lines = [
-        ("CHANGE-REPL-ID", "Gives this server a new replication id: its replicas must sync anew."),
-        ("DIGEST", "A digest of the whole dataset: equal datasets have equal digests."),
+        (
+            "CHANGE-REPL-ID",
+            "Gives this server a new replication id: its replicas must sync anew.",
+        ),
+        (
+            "DIGEST",
+            "A digest of the whole dataset: equal datasets have equal digests.",
+        ),
         ("DIGEST-VALUE <key> [<key> ...]", "A digest of each value."),
         ("ERROR <string>", "Answers with this error."),
         ("HTSTATS <dbid>", "How many entries a database has."),
@@ -323,13 +366,28 @@ fn help(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         ("PAUSE-CRON <0|1>", "Stops or restarts what the server does by itself."),
         ("POPULATE <count> [<prefix>] [<size>]", "Creates so many string keys."),
         ("PROTOCOL <type>", "A sample of each kind of reply."),
-        ("RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Saves the dataset and loads it again."),
-        ("REPLICATE <command> [<arg> ...]", "Sends a command to replicas without executing it."),
+        (
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "Saves the dataset and loads it again.",
+        ),
+        (
+            "REPLICATE <command> [<arg> ...]",
+            "Sends a command to replicas without executing it.",
+        ),
         ("SEGFAULT", "Crashes the server by an invalid memory access."),
-        ("SET-ACTIVE-EXPIRE <0|1>", "Whether expired keys are deleted before they are asked for."),
-        ("SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Whether checksums of RDB files and DUMP payloads are passed over."),
+        (
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "Whether expired keys are deleted before they are asked for.",
+        ),
+        (
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "Whether checksums of RDB files and DUMP payloads are passed over.",
+        ),
         ("SLEEP <seconds>", "Stops the server for so long."),
-        ("STRINGMATCH-LEN <length> <pattern>", "Matches a pattern against so many letters a."),
+        (
+            "STRINGMATCH-LEN <length> <pattern>",
+            "Matches a pattern against so many letters a.",
+        ),
     ];
     // The wording of stock's first and last lines, which clients show, is kept by the shared writer.
     let mut reply = ctx.reply.reborrow();

@@ -16,7 +16,11 @@ pub static MEMORY: Spec = Spec {
     ..Spec::BASE
 };
 
-const SUBCOMMAND: Spec = Spec { category: Category::Server, since: "4.0.0", ..Spec::BASE };
+const SUBCOMMAND: Spec = Spec {
+    category: Category::Server,
+    since: "4.0.0",
+    ..Spec::BASE
+};
 
 static USAGE: Spec = Spec {
     name: "usage",
@@ -51,7 +55,11 @@ static STATS: Spec = Spec {
     name: "stats",
     summary: "What the server's memory is used for.",
     arity: Arity::Exactly(2),
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
     handler: Handler::Server(stats),
     ..SUBCOMMAND
 };
@@ -63,7 +71,11 @@ fn stats(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let (allocated, startup) = (resources.allocated_bytes, state.meters.startup_memory);
     let dataset = keyspace.live_bytes();
     let overhead = allocated.saturating_sub(dataset);
-    let clients: usize = engine.sessions.iter().map(|s| size_of_val(s) + s.out.capacity() + s.query_capacity).sum();
+    let clients: usize = engine
+        .sessions
+        .iter()
+        .map(|s| size_of_val(s) + s.out.capacity() + s.query_capacity)
+        .sum();
     let keys = keyspace.key_count();
     let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
     let ratio = |a: u64, b: u64| a as f64 / b.max(1) as f64;
@@ -77,10 +89,21 @@ fn stats(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         ("cluster.links", 0),
         ("aof.buffer", 0),
         ("lua.caches", 0),
-        ("functions.caches", state.persistence.functions.iter().map(|library| library.len() as u64).sum()),
+        (
+            "functions.caches",
+            state
+                .persistence
+                .functions
+                .iter()
+                .map(|library| library.len() as u64)
+                .sum(),
+        ),
         ("overhead.total", overhead),
         ("keys.count", keys),
-        ("keys.bytes-per-key", allocated.saturating_sub(startup).checked_div(keys).unwrap_or(0)),
+        (
+            "keys.bytes-per-key",
+            allocated.saturating_sub(startup).checked_div(keys).unwrap_or(0),
+        ),
         ("dataset.bytes", dataset),
         ("frozen.bytes", keyspace.frozen_bytes()),
         ("allocator.allocated", allocated),
@@ -88,8 +111,14 @@ fn stats(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         ("allocator.resident", resources.resident_bytes),
     ];
     let floats = [
-        ("dataset.percentage", percent(dataset, allocated.saturating_sub(startup))),
-        ("peak.percentage", percent(allocated, state.meters.peak_memory.max(allocated))),
+        (
+            "dataset.percentage",
+            percent(dataset, allocated.saturating_sub(startup)),
+        ),
+        (
+            "peak.percentage",
+            percent(allocated, state.meters.peak_memory.max(allocated)),
+        ),
         ("fragmentation", ratio(resources.resident_bytes, allocated)),
     ];
     let bytes = resources.resident_bytes as i64 - allocated as i64;
@@ -111,7 +140,11 @@ static DOCTOR: Spec = Spec {
     name: "doctor",
     summary: "Says in words whether memory is used as it should be.",
     arity: Arity::Exactly(2),
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
     handler: Handler::Server(doctor),
     ..SUBCOMMAND
 };
@@ -122,14 +155,18 @@ fn doctor(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let resources = state.outside.resources();
     let mut text = String::new();
     if resources.allocated_bytes < SMALL {
-        text.push_str("This server uses so little memory that its figures say nothing about how it will do with data.\n");
+        text.push_str(
+            "This server uses so little memory that its figures say nothing about how it will do with data.\n",
+        );
     } else {
         let frozen = engine.data.keyspace.frozen_bytes();
         if resources.resident_bytes > resources.allocated_bytes * 3 / 2 {
             text.push_str("Much more memory is resident than handed out: MEMORY PURGE may give some of it back.\n");
         }
         if frozen > resources.allocated_bytes / 2 {
-            text.push_str("More than half of the memory is held by snapshots in progress: a replica or a disk is slow.\n");
+            text.push_str(
+                "More than half of the memory is held by snapshots in progress: a replica or a disk is slow.\n",
+            );
         }
         if text.is_empty() {
             text.push_str("Nothing is wrong with the memory of this server.\n");
@@ -158,7 +195,11 @@ static MALLOC_STATS: Spec = Spec {
     summary: "The allocator's own figures.",
     complexity: "Depends on how much memory is allocated, could be slow",
     arity: Arity::Exactly(2),
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
     handler: Handler::Server(|ctx, _| {
         let resources = split(ctx).0.outside.resources();
         let text = format!(

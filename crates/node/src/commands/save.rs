@@ -13,7 +13,10 @@ pub static SAVE: Spec = Spec {
     complexity: "O(N) where N is the total number of keys in all databases",
     arity: Arity::Exactly(1),
     category: Category::Server,
-    flags: Flags::ADMIN.or(Flags::NO_SCRIPT).or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+    flags: Flags::ADMIN
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::NO_ASYNC_LOADING)
+        .or(Flags::NO_MULTI),
     handler: Handler::Server(save),
     ..Spec::BASE
 };

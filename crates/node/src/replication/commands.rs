@@ -14,7 +14,11 @@ pub static ROLE: Spec = Spec {
     summary: "Tells this server's role in replication, and its primary or replicas.",
     since: "2.8.12",
     category: Category::Server,
-    flags: Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST).or(Flags::SENTINEL),
+    flags: Flags::NO_SCRIPT
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::SENTINEL),
     acl: Acl::ADMIN.or(Acl::DANGEROUS),
     handler: Handler::Server(role),
     ..Spec::BASE
@@ -26,7 +30,11 @@ fn role(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let view = state.replication.machines.view(engine.now);
     let reply = &mut ctx.reply;
     let Some(link) = view.link else {
-        let online: Vec<_> = view.replicas.iter().filter(|replica| replica.state == "online").collect();
+        let online: Vec<_> = view
+            .replicas
+            .iter()
+            .filter(|replica| replica.state == "online")
+            .collect();
         reply.array(3);
         reply.bulk(b"master");
         reply.int(view.offset.0 as i64);
@@ -55,7 +63,10 @@ pub static REPLICAOF: Spec = Spec {
     since: "5.0.0",
     arity: Arity::Exactly(3),
     category: Category::Server,
-    flags: Flags::ADMIN.or(Flags::NO_SCRIPT).or(Flags::STALE).or(Flags::NO_ASYNC_LOADING),
+    flags: Flags::ADMIN
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::STALE)
+        .or(Flags::NO_ASYNC_LOADING),
     args: "host port|NO ONE",
     handler: Handler::Server(replicaof),
     ..Spec::BASE
@@ -77,9 +88,14 @@ fn replicaof(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         return Err(Error::fixed("ERR REPLICAOF not allowed while failing over."));
     }
     if args.is(1, "no") && args.is(2, "one") {
-        let changed = with_machines(state, engine, |machines, now, asked| machines.on_replicaof_no_one(now, asked));
+        let changed = with_machines(state, engine, |machines, now, asked| {
+            machines.on_replicaof_no_one(now, asked)
+        });
         if changed == Retarget::Changed {
-            state.log(Level::Notice, format!("MASTER MODE enabled (user request from '{who}')"));
+            state.log(
+                Level::Notice,
+                format!("MASTER MODE enabled (user request from '{who}')"),
+            );
         }
         ctx.reply.ok();
         return Ok(());
@@ -90,12 +106,17 @@ fn replicaof(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let port = args.int(2).ok().and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or(Error::fixed("ERR Invalid master port"))?;
     let host = args.text(1);
-    let changed = with_machines(state, engine, |machines, now, asked| machines.on_replicaof(now, &host, port, asked));
+    let changed = with_machines(state, engine, |machines, now, asked| {
+        machines.on_replicaof(now, &host, port, asked)
+    });
     if changed == Retarget::Unchanged {
         ctx.reply.simple("OK Already connected to specified master");
         return Ok(());
     }
-    state.log(Level::Notice, format!("REPLICAOF {host}:{port} enabled (user request from '{who}')"));
+    state.log(
+        Level::Notice,
+        format!("REPLICAOF {host}:{port} enabled (user request from '{who}')"),
+    );
     ctx.reply.ok();
     Ok(())
 }
@@ -132,7 +153,9 @@ fn wait(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         ));
     }
     let replicas = args.int(1)?;
-    let timeout = args.int(2).map_err(|_| Error::fixed("ERR timeout is not an integer or out of range"))?;
+    let timeout = args
+        .int(2)
+        .map_err(|_| Error::fixed("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout).map_err(|_| Error::fixed("ERR timeout is negative"))?;
     let machines = &mut state.replication.machines;
     let wanted = usize::try_from(replicas).unwrap_or(0);
@@ -147,14 +170,20 @@ fn wait(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     }
     let deadline_ms = (timeout_ms > 0).then(|| engine.now.mono_ms().saturating_add(timeout_ms));
     end_turn(state, engine);
-    ctx.block(Blocked::Wait { replicas, offset, deadline_ms });
+    ctx.block(Blocked::Wait {
+        replicas,
+        offset,
+        deadline_ms,
+    });
     Ok(())
 }
 
 /// The GETACK that was asked for goes out with this turn.
 fn end_turn(state: &mut ServerState, engine: &mut Engine) {
     let dataset_bytes = engine.data.keyspace.live_bytes();
-    with_machines(state, engine, |machines, now, asked| machines.on_turn_end(now, dataset_bytes, asked));
+    with_machines(state, engine, |machines, now, asked| {
+        machines.on_turn_end(now, dataset_bytes, asked)
+    });
 }
 
 /// FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]
@@ -172,7 +201,10 @@ pub static FAILOVER: Spec = Spec {
 
 fn failover(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let (state, engine) = split(ctx);
-    with_machines(state, engine, |machines, now, asked| machines.on_failover(now, args, asked)).map_err(message)?;
+    with_machines(state, engine, |machines, now, asked| {
+        machines.on_failover(now, args, asked)
+    })
+    .map_err(message)?;
     end_turn(state, engine);
     ctx.reply.ok();
     Ok(())
@@ -199,7 +231,10 @@ pub static SYNC: Spec = Spec {
     since: "1.0.0",
     complexity: "",
     category: Category::Server,
-    flags: Flags::ADMIN.or(Flags::NO_SCRIPT).or(Flags::NO_ASYNC_LOADING).or(Flags::NO_MULTI),
+    flags: Flags::ADMIN
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::NO_ASYNC_LOADING)
+        .or(Flags::NO_MULTI),
     handler: Handler::Server(sync),
     ..Spec::BASE
 };
@@ -233,7 +268,11 @@ pub static REPLCONF: Spec = Spec {
     since: "3.0.0",
     arity: Arity::AtLeast(1),
     category: Category::Server,
-    flags: Flags::ADMIN.or(Flags::NO_SCRIPT).or(Flags::LOADING).or(Flags::STALE).or(Flags::ALLOW_BUSY),
+    flags: Flags::ADMIN
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::ALLOW_BUSY),
     handler: Handler::Server(replconf),
     ..Spec::BASE
 };

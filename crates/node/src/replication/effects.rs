@@ -23,7 +23,11 @@ fn one(state: &mut ServerState, engine: &mut Engine, effect: repl::Effect) {
     match effect {
         repl::Effect::ToReplica { replica, bytes } => {
             if let Some(id) = session_of(engine, replica) {
-                engine.sessions.get_mut(id).into_iter().for_each(|session| session.out.extend_from_slice(&bytes));
+                engine
+                    .sessions
+                    .get_mut(id)
+                    .into_iter()
+                    .for_each(|session| session.out.extend_from_slice(&bytes));
             }
         }
         repl::Effect::StartTransfer(transfer) => start_transfer(state, engine, &transfer),
@@ -93,7 +97,9 @@ fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Trans
         stream_db: Some(transfer.stream_db),
     });
     for replica in &transfer.replicas {
-        let Some(id) = session_of(engine, *replica) else { continue };
+        let Some(id) = session_of(engine, *replica) else {
+            continue;
+        };
         let cancel = Cancel::default();
         state.replication.transfers.insert(id.number, cancel.clone());
         state.effects.push(Effect::Transfer(TransferJob {
@@ -120,7 +126,11 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
     state.replication.next_load += 1;
     let (cancel, progress) = (Cancel::default(), Arc::new(Progress::default()));
     let into = crate::persistence::empty_keyspace(state, engine);
-    engine.data.settings.loading = if load.same_history { Loading::Async } else { Loading::Foreground };
+    engine.data.settings.loading = if load.same_history {
+        Loading::Async
+    } else {
+        Loading::Foreground
+    };
     let job = LoadJob {
         id,
         form: match load.form {
@@ -137,7 +147,12 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
         progress: progress.clone(),
         timeout_ms: u64::from(state.config.repl_timeout) * 1000,
     };
-    state.replication.load = Some(RunningLoad { id, cancel, progress, began: engine.now });
+    state.replication.load = Some(RunningLoad {
+        id,
+        cancel,
+        progress,
+        began: engine.now,
+    });
     state.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
     state.effects.push(Effect::Load(job));
 }

@@ -57,13 +57,24 @@ fn sync_lines(state: &ServerState, sync: SyncView, text: &mut Lines) {
     // A count of bytes received cannot reach 2⁶³.
     let total: i64 = match sync {
         SyncView::Preparing => -1,
-        SyncView::Loading { form: Form::Sized { bytes } } => bytes as i64,
-        SyncView::Loading { form: Form::Marked { .. } } => 0,
+        SyncView::Loading {
+            form: Form::Sized { bytes },
+        } => bytes as i64,
+        SyncView::Loading {
+            form: Form::Marked { .. },
+        } => 0,
     };
-    let percent = if total > 0 { read as f64 * 100.0 / total as f64 } else { 0.0 };
+    let percent = if total > 0 {
+        read as f64 * 100.0 / total as f64
+    } else {
+        0.0
+    };
     text.field("master_sync_total_bytes", total);
     text.field("master_sync_read_bytes", read);
-    text.field("master_sync_left_bytes", if total < 0 { -1 } else { total - read as i64 });
+    text.field(
+        "master_sync_left_bytes",
+        if total < 0 { -1 } else { total - read as i64 },
+    );
     text.field("master_sync_perc", format_args!("{percent:.2}"));
     text.field("master_sync_last_io_seconds_ago", 0);
 }
@@ -109,7 +120,10 @@ fn our_lines(engine: &Engine, view: &ReplicationView, text: &mut Lines) {
         let seconds_ago = engine.now.mono_ms().saturating_sub(lost.at.mono_ms()) / 1000;
         text.field(
             &format!("lost_replica{index}"),
-            format_args!("ip={},port={},reason={reason},seconds_ago={seconds_ago}", lost.ip, lost.port),
+            format_args!(
+                "ip={},port={},reason={reason},seconds_ago={seconds_ago}",
+                lost.ip, lost.port
+            ),
         );
     }
 }

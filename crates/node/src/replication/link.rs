@@ -46,7 +46,9 @@ impl Node {
     pub fn link_connected(&mut self, peer: Peer) {
         let Node { engine, state, .. } = self;
         state.replication.link_peer = Some(peer);
-        with_machines(state, engine, |machines, now, asked| machines.on_link_connected(now, asked));
+        with_machines(state, engine, |machines, now, asked| {
+            machines.on_link_connected(now, asked)
+        });
         self.after_execution();
     }
 
@@ -65,7 +67,9 @@ impl Node {
     /// Bytes from the primary. All are taken: what is incomplete is kept here.
     pub fn link_input(&mut self, bytes: &[u8]) {
         let Node { engine, state, .. } = self;
-        with_machines(state, engine, |machines, now, asked| machines.on_link_bytes(now, bytes, asked));
+        with_machines(state, engine, |machines, now, asked| {
+            machines.on_link_bytes(now, bytes, asked)
+        });
         apply(state, engine);
         self.after_execution();
     }
@@ -82,7 +86,9 @@ impl Node {
         collect(state, engine);
         state.persistence.cancel();
         engine.data.settings.loading = Loading::Foreground;
-        with_machines(state, engine, |machines, now, asked| machines.on_dataset_replaced(now, asked));
+        with_machines(state, engine, |machines, now, asked| {
+            machines.on_dataset_replaced(now, asked)
+        });
         state.log(Level::Notice, "MASTER <-> REPLICA sync: Flushing old data");
         let empty = crate::persistence::empty_keyspace(state, engine);
         Some(engine.data.replace_keyspace(empty))
@@ -124,7 +130,9 @@ fn apply(state: &mut ServerState, engine: &mut Engine) {
     let mut asked = Vec::new();
     while let Some(id) = state.replication.primary {
         let machines = &mut state.replication.machines;
-        let Some(incoming) = machines.next_command(engine.now, &mut asked) else { break };
+        let Some(incoming) = machines.next_command(engine.now, &mut asked) else {
+            break;
+        };
         match apply_one(engine, id, incoming.args) {
             Ok(()) => machines.on_applied(),
             Err(failure) => machines.on_apply_failed(engine.now, failure, &mut asked),
@@ -156,7 +164,9 @@ fn apply_one(engine: &mut Engine, id: engine::SessionId, args: Args<'_>) -> Resu
 /// Whether a command is one that primaries send. Others have no business in a stream, and some of them would need the server
 /// around the engine.
 fn belongs_in_a_stream(engine: &Engine, args: Args<'_>) -> bool {
-    let engine::table::Lookup::Found(id) = engine.table.look_up(args.get(0), args.try_get(1)) else { return false };
+    let engine::table::Lookup::Found(id) = engine.table.look_up(args.get(0), args.try_get(1)) else {
+        return false;
+    };
     let command = &engine.table[id];
     command.flags.any(Flags::WRITE.or(Flags::MAY_REPLICATE))
         || matches!(command.spec.name, "ping" | "select" | "multi" | "exec" | "discard")
@@ -171,12 +181,13 @@ fn first_error(reply: &[u8]) -> Option<String> {
     match reply.split_first() {
         Some((b'-', rest)) => Some(line(rest)),
         Some((b'*', _)) => match resp::value::decode(reply) {
-            resp::value::Decoded::Value { value: resp::Value::Array(replies), .. } => {
-                replies.into_iter().find_map(|reply| match reply {
-                    resp::Value::Error(text) => Some(String::from_utf8_lossy(&text).into_owned()),
-                    _ => None,
-                })
-            }
+            resp::value::Decoded::Value {
+                value: resp::Value::Array(replies),
+                ..
+            } => replies.into_iter().find_map(|reply| match reply {
+                resp::Value::Error(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+                _ => None,
+            }),
             _ => None,
         },
         _ => None,
@@ -204,9 +215,13 @@ pub fn loaded(node: &mut Node, id: u64, result: Result<Box<Loaded>, LoadFailure>
                 LoadFailure::Io(_) => LinkDown::ClosedByPrimary(Phase::Transfer),
                 LoadFailure::Timeout => LinkDown::Timeout(Phase::Transfer),
                 LoadFailure::Bad(error) => LinkDown::LoadingFailed { error },
-                LoadFailure::Cancelled => LinkDown::LoadingFailed { error: "cancelled".into() },
+                LoadFailure::Cancelled => LinkDown::LoadingFailed {
+                    error: "cancelled".into(),
+                },
             };
-            with_machines(state, engine, |machines, now, asked| machines.on_load_failed(now, reason, asked));
+            with_machines(state, engine, |machines, now, asked| {
+                machines.on_load_failed(now, reason, asked)
+            });
         }
     }
 }
@@ -215,10 +230,18 @@ fn swap_in(state: &mut ServerState, engine: &mut Engine, mut loaded: Loaded) {
     collect(state, engine);
     state.persistence.cancel();
     let rest = std::mem::take(&mut loaded.rest);
-    let stream_db = loaded.position.and_then(|position| position.stream_db).unwrap_or_default();
+    let stream_db = loaded
+        .position
+        .and_then(|position| position.stream_db)
+        .unwrap_or_default();
     let keys = loaded.keys;
     crate::persistence::adopt(state, engine, loaded);
-    state.log(Level::Notice, format!("Done loading RDB, keys loaded: {keys}, keys expired: 0."));
-    with_machines(state, engine, |machines, now, asked| machines.on_loaded(now, stream_db, &rest, asked));
+    state.log(
+        Level::Notice,
+        format!("Done loading RDB, keys loaded: {keys}, keys expired: 0."),
+    );
+    with_machines(state, engine, |machines, now, asked| {
+        machines.on_loaded(now, stream_db, &rest, asked)
+    });
     apply(state, engine);
 }

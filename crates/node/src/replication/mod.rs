@@ -87,7 +87,11 @@ fn settings(config: &Config) -> Settings {
         ping_period_seconds: u64::from(config.repl_ping_replica_period),
         backlog_bytes: config.repl_backlog_size,
         backlog_ttl_seconds: u64::try_from(config.repl_backlog_ttl).unwrap_or(0),
-        sync_method: if config.repl_diskless_sync { SyncMethod::Diskless } else { SyncMethod::Disk },
+        sync_method: if config.repl_diskless_sync {
+            SyncMethod::Diskless
+        } else {
+            SyncMethod::Disk
+        },
         diskless_delay_seconds: u64::from(config.repl_diskless_sync_delay),
         diskless_max_replicas: config.repl_diskless_sync_max_replicas as usize,
         min_replicas_max_lag_seconds: u64::from(config.min_replicas_max_lag),
@@ -96,7 +100,11 @@ fn settings(config: &Config) -> Settings {
             soft_bytes: limit.soft_bytes,
             soft_seconds: u64::try_from(limit.soft_seconds).unwrap_or(0),
         },
-        replica_limit_origin: if is_default { LimitOrigin::Default } else { LimitOrigin::Operator },
+        replica_limit_origin: if is_default {
+            LimitOrigin::Default
+        } else {
+            LimitOrigin::Operator
+        },
         sync_buffer_limit_bytes: config.repl_sync_buffer_limit,
     }
 }
@@ -114,7 +122,11 @@ pub fn configure(state: &mut ServerState, engine: &mut Engine) {
 fn tell_engine(state: &ServerState, engine: &mut Engine) {
     let machines = &state.replication.machines;
     let settings = &mut engine.data.settings;
-    settings.role = if machines.is_primary() { Role::Primary } else { Role::Replica };
+    settings.role = if machines.is_primary() {
+        Role::Primary
+    } else {
+        Role::Replica
+    };
     settings.link_up = machines.is_link_up();
     let wanted = state.config.min_replicas_to_write as usize;
     settings.too_few_replicas =
@@ -166,7 +178,10 @@ fn note_primary(state: &mut ServerState) {
         _ => false,
     };
     if !same {
-        let primary = primary.map(|(host, port)| config::Primary { host: host.into(), port });
+        let primary = primary.map(|(host, port)| config::Primary {
+            host: host.into(),
+            port,
+        });
         state.config.replicaof = config::ReplicaOf(primary);
     }
 }
@@ -175,7 +190,10 @@ fn note_primary(state: &mut ServerState) {
 pub fn session_closed(node: &mut Node, id: SessionId) {
     let Node { engine, state, .. } = node;
     state.replication.machines.on_waiter_gone(WaiterId(id.number));
-    let killed = engine.sessions.get(id).is_some_and(|session| session.close_now || session.close_after_reply);
+    let killed = engine
+        .sessions
+        .get(id)
+        .is_some_and(|session| session.close_now || session.close_after_reply);
     let reason = if killed { LostReason::Killed } else { LostReason::Closed };
     with_machines(state, engine, |machines, now, asked| {
         machines.on_replica_closed(now, ReplicaId(id.number), reason, asked);
@@ -184,13 +202,20 @@ pub fn session_closed(node: &mut Node, id: SessionId) {
 
 /// A replica sent a blank line.
 pub fn keepalive(state: &mut ServerState, now: Now, id: SessionId) {
-    state.replication.machines.on_replica_keepalive(now, ReplicaId(id.number));
+    state
+        .replication
+        .machines
+        .on_replica_keepalive(now, ReplicaId(id.number));
 }
 
 /// A replica's command wrote a reply, which would stand in the middle of its stream: it is closed.
 pub fn misbehaved(node: &mut Node, id: SessionId, command: &str) {
     let Node { engine, state, .. } = node;
-    let address = engine.sessions.get(id).map(|session| session.peer.address.clone()).unwrap_or_default();
+    let address = engine
+        .sessions
+        .get(id)
+        .map(|session| session.peer.address.clone())
+        .unwrap_or_default();
     state.log(
         engine::host::Level::Warning,
         format!("Replica generated a reply to command '{command}', disconnecting it: addr={address}"),
@@ -199,7 +224,9 @@ pub fn misbehaved(node: &mut Node, id: SessionId, command: &str) {
         session.out.clear();
         session.sent = 0;
     }
-    let reason = LostReason::Misbehaved { command: command.to_owned() };
+    let reason = LostReason::Misbehaved {
+        command: command.to_owned(),
+    };
     with_machines(state, engine, |machines, now, asked| {
         machines.on_replica_closed(now, ReplicaId(id.number), reason, asked);
     });
@@ -235,7 +262,11 @@ pub fn position(state: &ServerState, engine: &Engine) -> Option<Position> {
     let point = state.replication.machines.resume_point()?;
     // What is executed and not yet in the stream belongs to the dataset that is saved.
     let ready = engine.data.propagation.ready().len() as u64;
-    let stream_db = engine.data.propagation.stream_db().filter(|_| state.replication.machines.is_primary());
+    let stream_db = engine
+        .data
+        .propagation
+        .stream_db()
+        .filter(|_| state.replication.machines.is_primary());
     Some(Position {
         replid: point.id,
         offset: point.offset.plus(ready),
@@ -288,7 +319,9 @@ impl Node {
         let end = machines.stream().end();
         let behind = move |session: &&engine::Session| {
             session.kind == engine::session::Kind::Replica
-                && machines.position(ReplicaId(session.id.number)).is_some_and(|at| at < end)
+                && machines
+                    .position(ReplicaId(session.id.number))
+                    .is_some_and(|at| at < end)
         };
         self.engine.sessions.iter().filter(behind).map(|session| session.id)
     }
@@ -297,15 +330,23 @@ impl Node {
     /// transfer to it runs, or its session has output of its own, which goes first.
     pub fn stream_slices(&self, replica: SessionId, max_bytes: usize) -> impl Iterator<Item = &[u8]> {
         let machines = &self.state.replication.machines;
-        let own = self.engine.sessions.get(replica).is_none_or(|session| session.unsent_bytes() > 0);
+        let own = self
+            .engine
+            .sessions
+            .get(replica)
+            .is_none_or(|session| session.unsent_bytes() > 0);
         let from = machines.position(ReplicaId(replica.number)).filter(|_| !own);
-        from.into_iter().flat_map(move |from| machines.stream().slices(from, max_bytes))
+        from.into_iter()
+            .flat_map(move |from| machines.stream().slices(from, max_bytes))
     }
 
     /// So many of those bytes were sent.
     pub fn stream_sent(&mut self, replica: SessionId, bytes: usize) {
         self.engine.data.stats.net_repl_output_bytes += bytes as u64;
-        self.state.replication.machines.on_sent(ReplicaId(replica.number), bytes as u64);
+        self.state
+            .replication
+            .machines
+            .on_sent(ReplicaId(replica.number), bytes as u64);
     }
 }
 
@@ -314,14 +355,25 @@ impl Node {
 pub fn lagging_replicas(state: &ServerState) -> Vec<(String, u64)> {
     let machines = &state.replication.machines;
     let end = machines.stream().end();
-    let online = machines.replicas(Now::default()).into_iter().filter(|replica| replica.state == "online" && replica.offset != end);
-    online.map(|replica| (format!("{}:{}", replica.ip, replica.port), end.since(replica.offset))).collect()
+    let online = machines
+        .replicas(Now::default())
+        .into_iter()
+        .filter(|replica| replica.state == "online" && replica.offset != end);
+    online
+        .map(|replica| (format!("{}:{}", replica.ip, replica.port), end.since(replica.offset)))
+        .collect()
 }
 
 /// How many replicas there are that get the stream.
 #[must_use]
 pub fn online_replicas(state: &ServerState) -> usize {
-    state.replication.machines.replicas(Now::default()).into_iter().filter(|replica| replica.state == "online").count()
+    state
+        .replication
+        .machines
+        .replicas(Now::default())
+        .into_iter()
+        .filter(|replica| replica.state == "online")
+        .count()
 }
 
 /// Everything that INFO and ROLE show, as values.
@@ -346,5 +398,9 @@ pub fn inject(_state: &mut ServerState, engine: &mut Engine, words: &[&[u8]]) {
 pub fn load_progress(state: &ServerState) -> Option<(Now, u64, u64)> {
     let load = state.replication.load.as_ref()?;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    Some((load.began, count(&load.progress.bytes), count(&load.progress.total_bytes)))
+    Some((
+        load.began,
+        count(&load.progress.bytes),
+        count(&load.progress.total_bytes),
+    ))
 }
