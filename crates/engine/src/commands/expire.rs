@@ -195,7 +195,7 @@ pub static TTL: Spec = Spec {
     summary: "Tells how long a key has to live, in seconds.",
     tips: VOLATILE,
     history: ABSENT_SINCE,
-    handler: Handler::Read(|ctx, args| reply_expiry(ctx, args, |at, now| (at.since(now).max(0) + 500) / 1000)),
+    handler: Handler::Read(|ctx, args| reply_expiry(ctx, args, |at, now| rounded_seconds(at.since(now)))),
     ..GETTER
 };
 
@@ -215,7 +215,7 @@ pub static EXPIRETIME: Spec = Spec {
     name: "expiretime",
     summary: "Tells when a key expires, in seconds since 1970.",
     since: "7.0.0",
-    handler: Handler::Read(|ctx, args| reply_expiry(ctx, args, |at, _| (at.0.max(0) + 500) / 1000)),
+    handler: Handler::Read(|ctx, args| reply_expiry(ctx, args, |at, _| rounded_seconds(at.0))),
     ..GETTER
 };
 
@@ -227,6 +227,12 @@ pub static PEXPIRETIME: Spec = Spec {
     handler: Handler::Read(|ctx, args| reply_expiry(ctx, args, |at, _| at.0.max(0))),
     ..GETTER
 };
+
+/// Whole seconds, halves up; nothing is below zero.
+fn rounded_seconds(ms: i64) -> i64 {
+    let ms = ms.max(0);
+    ms / 1000 + i64::from(ms % 1000 >= 500)
+}
 
 /// Replies -2 for an absent key, -1 for one that does not expire, else what `show` makes of the moment and of now.
 fn reply_expiry(ctx: &mut ReadCtx<'_>, args: Args<'_>, show: fn(Millis, Millis) -> i64) -> Result {
@@ -317,6 +323,23 @@ mod tests {
             events: expire k
             events: persist k
             events: del k
+            ",
+        );
+    }
+
+    /// The random differential test found `EXPIRETIME` negative for the latest of all moments.
+    #[test]
+    fn the_latest_moment_is_not_negative() {
+        check(
+            "
+            > SET k v
+            OK
+            > PEXPIREAT k 9223372036854775807
+            1
+            > EXPIRETIME k
+            9223372036854776
+            > PEXPIRETIME k
+            9223372036854775807
             ",
         );
     }
