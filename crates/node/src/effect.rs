@@ -27,7 +27,7 @@ pub enum Effect {
     /// Close the connection to the primary, or give up making it. Nothing more of it is reported.
     CloseLink,
     /// Take the primary's connection and read a snapshot from it on another thread; answer [`Done::Loaded`]. Until
-    /// then the connection is not read here.
+    /// then the connection is not read here. Where it goes through a file, [`crate::Node::give_up_dataset`] makes room.
     Load(LoadJob),
     /// Send a snapshot through a copy of a session's socket on another thread; answer [`Done::Transferred`]. Until then
     /// nothing else is written to the session.

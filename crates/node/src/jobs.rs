@@ -13,7 +13,7 @@ mod save;
 mod tests;
 mod watch;
 
-pub use load::{FileLoad, run_load, run_load_file, run_load_letting_go};
+pub use load::{FileLoad, FromPrimary, run_load, run_load_file, run_load_letting_go};
 pub use save::{run_save, run_transfer};
 
 /// Tells a job to stop, from another thread. Clones are the same flag.

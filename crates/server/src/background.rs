@@ -1,10 +1,12 @@
 //! What runs on other threads: saves, transfers to replicas, loads from the primary, connecting; and what they send back.
 
 use std::io::{self, Read, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use engine::SessionId;
 use net::{BlockingStream, Clock, Stream};
+use node::jobs::{FromPrimary, LoadFailure};
 use node::replication::LinkEnd;
 use node::{Disk, Done, LoadJob, SaveJob, TransferJob, jobs};
 
@@ -28,6 +30,13 @@ pub enum Message {
         stream: Stream,
         /// What came of it.
         done: Done,
+    },
+    /// A load wants the dataset to make room; its thread waits for it, to drop it.
+    GiveUpDataset {
+        /// Which load.
+        load_id: u64,
+        /// Takes the dataset, or nothing if the load is not wanted any more.
+        answer: mpsc::Sender<Option<keyspace::Keyspace>>,
     },
     /// An attempt to connect to the primary ended.
     Connected {
@@ -102,7 +111,8 @@ impl Background {
                 input,
                 last_newline_us: Clock.mono_us(),
             };
-            let mut result = jobs::run_load(&*disk, job, &mut input, &mut sleep);
+            let mut give_up = || give_up_dataset(&mailbox, id);
+            let mut result = jobs::run_load_letting_go(&*disk, job, &mut input, &mut sleep, &mut give_up);
             let (stream, ahead) = input.input.into_parts();
             if let Ok(loaded) = &mut result {
                 loaded.rest.extend_from_slice(&ahead);
@@ -131,6 +141,20 @@ impl Background {
     }
 }
 
+/// Has the engine give its dataset up, and drops it here.
+fn give_up_dataset(mailbox: &Mailbox<Message>, load_id: u64) -> Result<(), LoadFailure> {
+    let (answer, answered) = mpsc::channel();
+    mailbox.send(Message::GiveUpDataset { load_id, answer });
+    match answered.recv() {
+        Ok(Some(dataset)) => {
+            drop(dataset);
+            Ok(())
+        }
+        // Not wanted, or the engine has ended.
+        Ok(None) | Err(_) => Err(LoadFailure::Cancelled),
+    }
+}
+
 fn no_thread(error: &io::Error) -> String {
     format!("no thread to do it on: {error}")
 }
@@ -148,12 +172,18 @@ struct AliveWhileReading {
 
 impl Read for AliveWhileReading {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.still_loading();
+        self.input.read(into)
+    }
+}
+
+impl FromPrimary for AliveWhileReading {
+    fn still_loading(&mut self) {
         let now_us = Clock.mono_us();
         if now_us.saturating_sub(self.last_newline_us) >= NEWLINE_INTERVAL_US {
             self.last_newline_us = now_us;
             // A socket that takes no byte now has newer news of us than this one.
             let _ = self.input.stream().write(b"\n");
         }
-        self.input.read(into)
     }
 }

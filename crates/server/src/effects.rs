@@ -159,6 +159,10 @@ impl Server {
             }
             Message::Connected { attempt, result } => self.on_connected(attempt, result),
             Message::Loaded { attempt, stream, done } => self.on_loaded(attempt, stream, done),
+            Message::GiveUpDataset { load_id, answer } => {
+                // Fails only when the load's thread has ended; what it was to drop is dropped here then.
+                let _ = answer.send(self.node.give_up_dataset(load_id));
+            }
         }
     }
 

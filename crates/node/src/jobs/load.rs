@@ -15,6 +15,13 @@ use rdb::{Duplicates, Expired, LoadError, LoadOptions, Reader, Summary, Verify};
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
+/// The connection that a snapshot comes through.
+pub trait FromPrimary: Read {
+    /// Called often while the load works without reading: tells the primary, as often as it must hear that, that nobody
+    /// is dead here.
+    fn still_loading(&mut self);
+}
+
 /// Reads the snapshot that the primary sends through `input`, whole or not at all. The old data stays what it is.
 ///
 /// # Errors
@@ -25,7 +32,20 @@ pub fn run_load(
     input: &mut dyn Read,
     sleep: &mut dyn FnMut(u64),
 ) -> Result<Box<Loaded>, LoadFailure> {
-    run_load_letting_go(disk, job, input, sleep, &mut || Ok(()))
+    run_load_letting_go(disk, job, &mut Silent(input), sleep, &mut || Ok(()))
+}
+
+/// A connection over which nothing is told.
+struct Silent<'a>(&'a mut dyn Read);
+
+impl Read for Silent<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl FromPrimary for Silent<'_> {
+    fn still_loading(&mut self) {}
 }
 
 /// As [`run_load`], with the old data making room for the new.
@@ -38,7 +58,7 @@ pub fn run_load(
 pub fn run_load_letting_go(
     disk: &dyn Disk,
     job: LoadJob,
-    input: &mut dyn Read,
+    input: &mut dyn FromPrimary,
     sleep: &mut dyn FnMut(u64),
     let_go: &mut dyn FnMut() -> Result<(), LoadFailure>,
 ) -> Result<Box<Loaded>, LoadFailure> {
@@ -56,7 +76,11 @@ pub fn run_load_letting_go(
     })
 }
 
-fn through_memory(job: LoadJob, input: &mut dyn Read, sleep: &mut dyn FnMut(u64)) -> Result<Box<Loaded>, LoadFailure> {
+fn through_memory(
+    job: LoadJob,
+    input: &mut dyn FromPrimary,
+    sleep: &mut dyn FnMut(u64),
+) -> Result<Box<Loaded>, LoadFailure> {
     let options = options(&job);
     let LoadJob {
         form,
@@ -72,6 +96,7 @@ fn through_memory(job: LoadJob, input: &mut dyn Read, sleep: &mut dyn FnMut(u64)
         cancel: &cancel,
         progress: &progress,
         sleep,
+        alive: &mut || {},
     };
     let mut reader = Reader::open(&mut framed, options.verify)?;
     let summary = rdb::load_from(&mut reader, &mut into, &options, &mut watch)?;
@@ -88,7 +113,7 @@ fn through_memory(job: LoadJob, input: &mut dyn Read, sleep: &mut dyn FnMut(u64)
 fn through_file(
     disk: &dyn Disk,
     job: LoadJob,
-    input: &mut dyn Read,
+    input: &mut dyn FromPrimary,
     sleep: &mut dyn FnMut(u64),
     let_go: &mut dyn FnMut() -> Result<(), LoadFailure>,
 ) -> Result<Box<Loaded>, LoadFailure> {
@@ -103,9 +128,16 @@ fn through_file(
         ..
     } = job;
     note_size(&progress, form);
-    let received = receive(disk, &name, framing(form).reader(already, input), &cancel, &progress);
+    let received = receive(
+        disk,
+        &name,
+        framing(form).reader(already, &mut *input),
+        &cancel,
+        &progress,
+    );
+    let mut alive = || input.still_loading();
     let outcome = received.and_then(|rest| {
-        rehearse(disk, &name, into.databases(), &options, &cancel, sleep)?;
+        rehearse(disk, &name, into.databases(), &options, &cancel, &mut alive)?;
         let_go()?;
         // A key that is there twice is the one thing that a rehearsal does not see, and no reason to lose all others.
         let options = LoadOptions {
@@ -119,7 +151,7 @@ fn through_file(
             cancel: &cancel,
             progress: &progress,
         };
-        let mut loaded = run_load_file(disk, file, sleep)?;
+        let mut loaded = load_file(disk, file, sleep, &mut alive)?;
         loaded.rest = rest;
         Ok(loaded)
     });
@@ -131,7 +163,7 @@ fn through_file(
 fn receive(
     disk: &dyn Disk,
     name: &str,
-    mut framed: FramedReader<&mut dyn Read>,
+    mut framed: FramedReader<&mut dyn FromPrimary>,
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<Vec<u8>, LoadFailure> {
@@ -164,7 +196,7 @@ fn rehearse(
     databases: u32,
     options: &LoadOptions,
     cancel: &Cancel,
-    sleep: &mut dyn FnMut(u64),
+    alive: &mut dyn FnMut(),
 ) -> Result<(), LoadFailure> {
     let file = disk
         .open(name)
@@ -174,7 +206,8 @@ fn rehearse(
     let mut watch = JobWatch {
         cancel,
         progress: &progress,
-        sleep,
+        sleep: &mut |_| {},
+        alive,
     };
     let options = LoadOptions {
         key_delay_microseconds: 0,
@@ -207,6 +240,15 @@ pub fn run_load_file(
     job: FileLoad<'_>,
     sleep: &mut dyn FnMut(u64),
 ) -> Result<Box<Loaded>, LoadFailure> {
+    load_file(disk, job, sleep, &mut || {})
+}
+
+fn load_file(
+    disk: &dyn Disk,
+    job: FileLoad<'_>,
+    sleep: &mut dyn FnMut(u64),
+    alive: &mut dyn FnMut(),
+) -> Result<Box<Loaded>, LoadFailure> {
     let FileLoad {
         file,
         mut into,
@@ -222,6 +264,7 @@ pub fn run_load_file(
         cancel,
         progress,
         sleep,
+        alive,
     };
     let summary = rdb::load(input, &mut into, &options, &mut watch)?;
     Ok(loaded(into, summary, Vec::new()))

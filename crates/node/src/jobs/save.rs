@@ -46,6 +46,7 @@ pub fn run_save(disk: &dyn Disk, job: SaveJob, sleep: &mut dyn FnMut(u64)) -> Re
         cancel: &cancel,
         progress: &progress,
         sleep,
+        alive: &mut || {},
     };
     let written = write_file(disk, &temporary, frozen, &options, &mut watch).and_then(|(mut written, saved)| {
         written.sync().map_err(|error| format!("{temporary}: {error}"))?;
@@ -97,6 +98,7 @@ fn transfer_marked(
         cancel: &cancel,
         progress: &progress,
         sleep,
+        alive: &mut || {},
     };
     let announcement = Framing::Marked(mark).announcement();
     out.write_all(&announcement).map_err(|error| error.to_string())?;
@@ -126,6 +128,7 @@ fn transfer_sized(
             cancel: &cancel,
             progress: &progress,
             sleep,
+            alive: &mut || {},
         },
         out,
         next_bytes: ALIVE_BYTES,

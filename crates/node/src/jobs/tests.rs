@@ -115,6 +115,21 @@ impl Disk for MemoryDisk {
     }
 }
 
+/// A connection that counts how often it is told that the load goes on.
+struct Link<R>(R, usize);
+
+impl<R: Read> Read for Link<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl<R: Read> FromPrimary for Link<R> {
+    fn still_loading(&mut self) {
+        self.1 += 1;
+    }
+}
+
 const KEYS: u32 = 1200;
 const MARK: [u8; 40] = *b"feedfacefeedfacefeedfacefeedfacefeedface";
 
@@ -297,7 +312,8 @@ fn snapshots_arrive_in_both_frames_and_both_ways() {
                     ..load_job(form, via)
                 };
                 let mut let_go = 0;
-                let loaded = run_load_letting_go(&disk, job, &mut &data[ahead..], &mut |_| {}, &mut || {
+                let mut link = Link(&data[ahead..], 0);
+                let loaded = run_load_letting_go(&disk, job, &mut link, &mut |_| {}, &mut || {
                     let_go += 1;
                     Ok(())
                 });
@@ -306,6 +322,11 @@ fn snapshots_arrive_in_both_frames_and_both_ways() {
                 assert_eq!(loaded.position, write_options().position);
                 assert!(loaded.rest.is_empty());
                 assert_eq!(let_go, usize::from(via == LoadVia::File));
+                assert_eq!(
+                    link.1 > 0,
+                    via == LoadVia::File,
+                    "the primary hears of what is not read from it"
+                );
                 assert!(disk.names().is_empty());
             }
         }
@@ -334,18 +355,26 @@ fn a_snapshot_that_cannot_be_loaded_never_costs_the_old_data() {
             if (name, via) == ("more behind", LoadVia::File) {
                 continue;
             }
-            let outcome = run_load_letting_go(&disk, load_job(form, via), &mut &data[..], &mut |_| {}, &mut || {
-                panic!("{name}: let go of the old data")
-            });
+            let outcome = run_load_letting_go(
+                &disk,
+                load_job(form, via),
+                &mut Link(&data[..], 0),
+                &mut |_| {},
+                &mut || panic!("{name}: let go of the old data"),
+            );
             assert!(matches!(outcome, Err(LoadFailure::Bad(_))), "{name} {via:?}");
             assert!(disk.names().is_empty());
         }
     }
     for end in (0..data.len()).step_by(data.len() / 20) {
         for via in [LoadVia::Memory, LoadVia::File] {
-            let outcome = run_load_letting_go(&disk, load_job(form, via), &mut &data[..end], &mut |_| {}, &mut || {
-                panic!("let go of the old data")
-            });
+            let outcome = run_load_letting_go(
+                &disk,
+                load_job(form, via),
+                &mut Link(&data[..end], 0),
+                &mut |_| {},
+                &mut || panic!("let go of the old data"),
+            );
             assert!(matches!(outcome, Err(LoadFailure::Io(_))), "cut at {end} {via:?}");
             assert!(disk.names().is_empty());
         }
@@ -363,18 +392,18 @@ fn a_cancelled_or_late_load_says_so() {
     let disk = MemoryDisk::default();
     for via in [LoadVia::Memory, LoadVia::File] {
         let job = load_job(PayloadForm::Marked(MARK), via);
-        let outcome = run_load(&disk, job, &mut Failing(io::ErrorKind::TimedOut), &mut |_| {});
+        let outcome = run_load(&disk, job, &mut Link(Failing(io::ErrorKind::TimedOut), 0), &mut |_| {});
         assert_eq!(outcome.err(), Some(LoadFailure::Timeout));
         let job = load_job(PayloadForm::Sized(100), via);
         job.cancel.cancel();
-        let outcome = run_load(&disk, job, &mut Failing(io::ErrorKind::Other), &mut |_| {});
+        let outcome = run_load(&disk, job, &mut Link(Failing(io::ErrorKind::Other), 0), &mut |_| {});
         assert_eq!(outcome.err(), Some(LoadFailure::Cancelled));
         let disk = MemoryDisk {
             full_at: Some(10),
             ..MemoryDisk::default()
         };
         let job = load_job(PayloadForm::Sized(5000), LoadVia::File);
-        let outcome = run_load(&disk, job, &mut &[0; 5000][..], &mut |_| {});
+        let outcome = run_load(&disk, job, &mut Link(&[0; 5000][..], 0), &mut |_| {});
         assert!(matches!(outcome.err(), Some(LoadFailure::Io(_))));
         assert!(disk.names().is_empty());
     }
