@@ -61,6 +61,8 @@ pub struct Server {
     pub saves: Vec<Saving>,
     /// When it starts again after a crash.
     pub restart_ms: u64,
+    /// The version of its data that was last compared.
+    pub compared: Option<(u64, u64, u64, base::ReplId)>,
     config: Config,
 }
 
@@ -98,6 +100,7 @@ impl Server {
             link: Link::Down,
             saves: Vec::new(),
             restart_ms: 0,
+            compared: None,
             config,
         }
     }
@@ -157,6 +160,15 @@ impl Server {
         let reply = String::from_utf8_lossy(&session.out[session.sent..]).into_owned();
         node.sent(client, reply.len());
         Some(reply)
+    }
+
+    /// A number that changes whenever the data or its place in history does.
+    #[must_use]
+    pub fn version(&self) -> Option<(u64, u64, u64, base::ReplId)> {
+        let node = self.node.as_ref()?;
+        let data = &node.engine.data;
+        let (id, end) = node::replication::place(&node.state);
+        Some((end.0, data.dirty, data.stats.commands + data.stats.expired_keys, id))
     }
 
     /// What replication shows.

@@ -12,7 +12,7 @@ pub fn fingerprint(keyspace: &Keyspace) -> u64 {
     let mut sum = 0u64;
     for index in 0..keyspace.databases() {
         for entry in keyspace.db(DbIndex(index)).iter() {
-            let mut hash = Fnv::new();
+            let mut hash = Hash::new();
             hash.add(&index.to_le_bytes());
             hash.add(entry.key());
             hash.add(&[0xff]);
@@ -29,16 +29,19 @@ pub fn fingerprint(keyspace: &Keyspace) -> u64 {
     sum
 }
 
-struct Fnv(u64);
+struct Hash(u64);
 
-impl Fnv {
+impl Hash {
     fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            self.0 ^= self.0 >> 29;
         }
     }
 }

@@ -566,7 +566,12 @@ impl World {
     }
 
     fn compare(&mut self, index: usize) -> Outcome {
-        let server = &self.servers[index];
+        let server = &mut self.servers[index];
+        let version = server.version();
+        if version.is_none() || version == server.compared {
+            return Ok(());
+        }
+        server.compared = version;
         let (Some(node), Some(view)) = (&server.node, server.view()) else {
             return Ok(());
         };

@@ -382,6 +382,13 @@ pub fn view(node: &Node) -> repl::ReplicationView {
     node.state.replication.machines.view(node.engine.now)
 }
 
+/// Our history's name, and how far our data has it.
+#[must_use]
+pub fn place(state: &ServerState) -> (base::ReplId, base::Offset) {
+    let machines = &state.replication.machines;
+    (machines.history().id(), machines.stream().end())
+}
+
 /// Gives this server a new replication id (DEBUG CHANGE-REPL-ID).
 pub fn change_id(state: &mut ServerState, engine: &mut Engine) {
     with_machines(state, engine, |machines, _, _| machines.change_id());
