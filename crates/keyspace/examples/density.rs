@@ -30,15 +30,14 @@ impl Row {
         }
     }
 
-    fn set(self, keyspace: &mut Keyspace, number: u64) {
-        let key = key(number);
-        let hash = keyspace.hash(&key);
+    fn set(self, keyspace: &mut Keyspace, number: u64, key: &[u8; 16]) {
+        let hash = keyspace.hash(key);
         let db = keyspace.db_mut(DB);
         let expiry = Some(Millis(1_800_000_000_000 + number as i64));
         match self {
-            Self::String => db.set(&key, hash, NewValue::Bytes(&value(number)), None),
-            Self::StringWithExpiry => db.set(&key, hash, NewValue::Bytes(&value(number)), expiry),
-            Self::Integer => db.set(&key, hash, NewValue::Int(number as i64 * 1_000_003), None),
+            Self::String => db.set(key, hash, NewValue::Bytes(&value(number)), None),
+            Self::StringWithExpiry => db.set(key, hash, NewValue::Bytes(&value(number)), expiry),
+            Self::Integer => db.set(key, hash, NewValue::Int(number as i64 * 1_000_003), None),
         };
     }
 }
@@ -96,7 +95,7 @@ fn measure(row: Row, keys: u64) {
     let start = Cpu::start();
     for number in 0..keys {
         let one = Instant::now();
-        row.set(&mut keyspace, number);
+        row.set(&mut keyspace, number, &key(number));
         slowest.push(one.elapsed().as_nanos() as u32);
     }
     let fill = start.per_op(keys);
@@ -112,29 +111,24 @@ fn measure(row: Row, keys: u64) {
 
     let mut rng = Rng::new(7);
     let order: Vec<u64> = (0..2_000_000).map(|_| rng.below(keys)).collect();
+    let present: Vec<[u8; 16]> = order.iter().map(|number| key(*number)).collect();
+    let absent: Vec<[u8; 16]> = order.iter().map(|number| key(number + keys)).collect();
     let count = order.len() as u64;
     let start = Cpu::start();
-    for number in &order {
-        let key = key(*number);
-        black_box(
-            keyspace
-                .db(DB)
-                .get(&key, keyspace.hash(&key))
-                .map(|entry| entry.value()),
-        );
+    for key in &present {
+        black_box(keyspace.db(DB).get(key, keyspace.hash(key)).map(|entry| entry.value()));
     }
     let get = start.per_op(count);
     let start = Cpu::start();
-    for number in &order {
-        let key = key(number + keys);
-        black_box(keyspace.db(DB).get(&key, keyspace.hash(&key)).is_some());
+    for key in &absent {
+        black_box(keyspace.db(DB).get(key, keyspace.hash(key)).is_some());
     }
     let miss = start.per_op(count);
     let start = Cpu::start();
-    for batch in order.chunks(16) {
+    for batch in present.chunks(16) {
         let mut hashes = [None; 16];
-        for (hash, number) in hashes.iter_mut().zip(batch) {
-            let found = keyspace.hash(&key(*number));
+        for (hash, key) in hashes.iter_mut().zip(batch) {
+            let found = keyspace.hash(key);
             keyspace.db(DB).prefetch(found);
             *hash = Some(found);
         }
@@ -142,39 +136,47 @@ fn measure(row: Row, keys: u64) {
             .iter()
             .flatten()
             .for_each(|hash| keyspace.db(DB).prefetch_entry(*hash));
-        for (hash, number) in hashes.iter().flatten().zip(batch) {
-            black_box(keyspace.db(DB).get(&key(*number), *hash).map(|entry| entry.value()));
+        for (hash, key) in hashes.iter().flatten().zip(batch) {
+            black_box(keyspace.db(DB).get(key, *hash).map(|entry| entry.value()));
         }
     }
     let batched = start.per_op(count);
     let start = Cpu::start();
-    order.iter().for_each(|number| row.set(&mut keyspace, *number));
+    order
+        .iter()
+        .zip(&present)
+        .for_each(|(number, key)| row.set(&mut keyspace, *number, key));
     let set = start.per_op(count);
     println!(
         "{:<28} get {get} ns, absent {miss} ns, get in batches of 16 {batched} ns, overwrite {set} ns",
         ""
     );
 
-    freeze(row, &mut keyspace, keys, &order);
+    freeze(row, &mut keyspace, keys, &order, &present);
     let start = Instant::now();
     drop(keyspace);
     println!("{:<28} dropped in {:?}", "", start.elapsed());
 }
 
-fn freeze(row: Row, keyspace: &mut Keyspace, keys: u64, order: &[u64]) {
+fn freeze(row: Row, keyspace: &mut Keyspace, keys: u64, order: &[u64], present: &[[u8; 16]]) {
     let start = Instant::now();
     let frozen = keyspace.freeze();
     let taken = start.elapsed();
-    let mut times: Vec<Duration> = order
-        .iter()
-        .take(100_000)
-        .map(|number| {
-            let start = Instant::now();
-            row.set(keyspace, *number);
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
+    // So few that nearly all of them are the first in their segment.
+    let first_writes = keys as usize / 1000;
+    let writes = || order.iter().zip(present).take(first_writes);
+    let mut timed = || -> Vec<Duration> {
+        let mut times: Vec<Duration> = writes()
+            .map(|(number, key)| {
+                let start = Instant::now();
+                row.set(keyspace, *number, key);
+                start.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times
+    };
+    let (first, second) = (timed(), timed());
     let start = Cpu::start();
     let held = keyspace.frozen_bytes();
     let mut read = 0;
@@ -184,13 +186,13 @@ fn freeze(row: Row, keyspace: &mut Keyspace, keys: u64, order: &[u64]) {
     }
     assert_eq!((read, keyspace.frozen_bytes()), (keys, 0));
     println!(
-        "{:<28} freeze {taken:?}; 100000 writes after it: median {:?}, p99.9 {:?}, max {:?}; they freeze {} MB; \
-         reading the view {} ns per key",
+        "{:<28} freeze {taken:?}; first write to a frozen segment {:?}, p99 {:?}, a second one {:?}; \
+         {first_writes} writes froze {} kB; reading the view {} ns per key",
         "",
-        times[times.len() / 2],
-        times[times.len() * 999 / 1000],
-        times[times.len() - 1],
-        held / 1_000_000,
+        first[first.len() / 2],
+        first[first.len() * 99 / 100],
+        second[second.len() / 2],
+        held / 1000,
         start.per_op(read),
     );
 }

@@ -81,6 +81,11 @@ impl Table {
         let mut consumed = 0;
         let mut child = self.root;
         loop {
+            if !child.is_inner() {
+                // Its count is in another cache line than the slots: let both come at once.
+                // SAFETY: held by the node above, or as the root.
+                unsafe { Segment::of(child) }.prefetch_group(hash);
+            }
             // SAFETY: the reference is the table's or its own node's, where the copy replaces it just below.
             let owned = unsafe { node::unshare(child, &mut self.ledger) };
             if owned != child {
