@@ -137,9 +137,6 @@ impl Engine {
     pub fn execute(&mut self, host: &mut dyn Host, id: SessionId, args: Args<'_>) -> Flow {
         let session = &mut self.sessions[id];
         session.last_active = self.now;
-        if args.get(0).eq_ignore_ascii_case(b"quit") {
-            return self.quit(id);
-        }
         if [&b"post"[..], b"host:"]
             .iter()
             .any(|word| args.get(0).eq_ignore_ascii_case(word))
@@ -228,13 +225,6 @@ impl Engine {
         }
     }
 
-    fn quit(&mut self, id: SessionId) -> Flow {
-        let session = &mut self.sessions[id];
-        Reply::new(&mut session.out, session.proto).ok();
-        session.close_after_reply = true;
-        Flow::Close
-    }
-
     /// Drops a connection that speaks HTTP: somebody's browser may be sending what a page told it to.
     fn drop_attacker(&mut self, id: SessionId) -> Flow {
         const WARN_EVERY_MS: u64 = 60_000;
@@ -248,7 +238,10 @@ impl Engine {
             );
             self.data.notices.push(Notice::Log(Level::Warning, text));
         }
-        self.sessions[id].close_now = true;
+        let session = &mut self.sessions[id];
+        session.out.clear();
+        session.sent = 0;
+        session.close_now = true;
         Flow::Close
     }
 
@@ -285,7 +278,7 @@ impl Engine {
     }
 
     fn queues(&self, id: SessionId, command: CommandId) -> bool {
-        const NEVER_QUEUED: [&str; 5] = ["exec", "discard", "multi", "watch", "reset"];
+        const NEVER_QUEUED: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
         self.sessions[id].transaction.is_some() && !NEVER_QUEUED.contains(&self.table[command].full_name.as_str())
     }
 

@@ -220,7 +220,7 @@ fn echo(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// QUIT. The executor answers it before any gate; this is its entry in the table.
+/// QUIT
 pub static QUIT: Spec = Spec {
     name: "quit",
     summary: "Closes the connection.",
