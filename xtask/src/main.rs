@@ -10,6 +10,7 @@ mod long_sync;
 mod memcheck;
 mod oracle;
 mod report;
+mod sim;
 mod tcl;
 mod test;
 mod tidy;
@@ -27,6 +28,7 @@ const USAGE: &str = "cargo xtask TASK [options]
       [--commands N] [--seed S] [--a PATH] [--b PATH] [--tamper]
   interop [NAME]         full and partial syncs with stock servers, each way, chains, promotion, restart
   faults                 kills, cuts, delays and truncations  [--trials N] [--seed S] [--only TRIAL]
+  sim                    the simulator, 1,000 seeds  [--seeds N] [--seed FIRST]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
   bench                  beside a stock server and a server that does nothing  [--quick] [--rounds N] [--against PATH]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs
@@ -44,6 +46,7 @@ fn main() {
         "oracle" => oracle::run(&args),
         "interop" => interop::run(&args),
         "faults" => faults::run(&args),
+        "sim" => sim::run(&args),
         "long-sync" => long_sync::run(&args),
         "bench" => bench::run(&args),
         "tcl" => tcl::run(&args),

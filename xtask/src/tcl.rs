@@ -269,15 +269,27 @@ fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report,
         println!("{text}");
     }
     let plain = uncoloured(&text);
-    let marked = |mark: &str| {
-        plain
-            .lines()
-            .filter(|line| line.starts_with(mark))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let passed = marked("[ok]:").len() as u64;
-    let mut failures = [marked("[err]:"), marked("[exception]:"), marked("[timeout]:")].concat();
+    let passed = plain.lines().filter(|line| line.starts_with("[ok]:")).count() as u64;
+    let mut failures = Vec::new();
+    for (at, line) in plain.lines().enumerate() {
+        if ["[err]:", "[exception]:", "[timeout]:"]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+        {
+            // What was expected stands beneath.
+            let why = plain
+                .lines()
+                .nth(at + 1)
+                .filter(|next| !next.starts_with('['))
+                .unwrap_or_default();
+            let why: String = why.chars().take(200).collect();
+            failures.push(if why.is_empty() {
+                line.to_owned()
+            } else {
+                format!("{line}\n        {why}")
+            });
+        }
+    }
     failures.dedup();
     if failures.is_empty() && !plain.contains("All tests passed without errors") {
         let tail: Vec<&str> = plain.lines().rev().take(12).collect();

@@ -38,6 +38,7 @@ pub fn run(args: &Args) -> Result<bool> {
         build_failed = outcome.is_err();
         outcome
     });
+    part(&mut report, &["sim", "--seeds", if quick { "200" } else { "1000" }])?;
     if !build_failed {
         let size = |full: &'static str, small: &'static str| if quick { small } else { full };
         part(&mut report, &["tutorial"])?;
