@@ -13,6 +13,7 @@ use engine::host::Level;
 use engine::session::Kind;
 use net::{Accepted, Clock, InBuf, Interest, Poller, Ready, Received, Signals, Stop, Waker};
 use node::{Node, Opened};
+use resp::Limits;
 
 use crate::background::{Background, Message};
 use crate::connections::Connections;
@@ -256,6 +257,17 @@ impl Server {
         let Some(session) = self.node.engine.sessions.get_mut(id) else {
             return;
         };
+        let limits = Limits {
+            authenticated: session.authenticated,
+            query_buffer_bytes: self.node.state.config.client_query_buffer_limit,
+            ..Limits::default()
+        };
+        if limits.query_buffer_exceeded(waiting, 0) {
+            let address = &session.peer.address;
+            let line = format!("Closing client that reached max query buffer length: addr={address} qbuf={waiting}");
+            self.log.line(Level::Warning, &line);
+            return self.close_session(id);
+        }
         let needed = session.parser.bytes_needed();
         if needed > waiting {
             connection.input.reserve_total(needed);

@@ -153,7 +153,9 @@ impl Parts {
         // Its interest never changes, so nobody needs to keep the registration.
         let _registration = registration.map_err(system("wake the event loop"))?;
         let signals = Signals::install(&waker).map_err(system("handle signals"))?;
-        Signals::install_crash_handler().map_err(system("handle signals"))?;
+        if config.crash_log_enabled {
+            Signals::install_crash_handler().map_err(system("handle signals"))?;
+        }
         let listeners = Listeners::open(&config, &poller, log)?;
 
         let machine = Machine::new();

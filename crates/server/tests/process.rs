@@ -344,3 +344,24 @@ fn a_crash_leaves_a_line_in_the_log() {
     until("the server being gone", || !server.is_running());
     assert!(server.log().contains("crashed by signal: 11"), "{}", server.log_tail(5));
 }
+
+#[test]
+fn a_client_that_sends_more_than_may_wait_is_closed() {
+    let server = start(&[("client-query-buffer-limit", "1mb"), ("requirepass", "secret")]);
+    let mut client = server.client().unwrap();
+    let value = "x".repeat(2 << 20);
+    let sent = client.send(&["SET", "k", &value]).and_then(|()| client.reply());
+    assert!(sent.is_err());
+    assert!(
+        server
+            .log()
+            .contains("Closing client that reached max query buffer length"),
+        "{}",
+        server.log_tail(3)
+    );
+    server
+        .client()
+        .unwrap()
+        .ok(&["SET", "k", &"x".repeat(1 << 19)])
+        .unwrap();
+}
