@@ -121,21 +121,19 @@ impl World {
         }
         let primary = self.rng.below(self.servers.len() as u64) as usize;
         let end_ms = time::now_ms() + PEACE_MS;
-        let mut asked = vec![false; self.servers.len()];
         loop {
             for index in 0..self.servers.len() {
-                if !asked[index] {
+                // A failover that was under way may refuse this, or turn it around.
+                if !self.is_as_wished(index, primary) {
                     let line = match index == primary {
                         true => "REPLICAOF NO ONE".to_owned(),
                         false => format!("REPLICAOF {} {}", host(primary), 7000 + primary),
                     };
-                    // A failover of its own may stand in the way for a while.
-                    let reply = self.command(index, &line)?;
-                    asked[index] = reply.is_some_and(|reply| reply.starts_with("+OK"));
+                    self.command(index, &line)?;
                 }
             }
             self.step()?;
-            if asked.iter().all(|asked| *asked) && self.agree(primary) {
+            if self.agree(primary) {
                 return self.compare_all(primary);
             }
             if time::now_ms() > end_ms {
@@ -147,7 +145,23 @@ impl World {
         }
     }
 
+    /// Whether a server is the primary, or follows it.
+    fn is_as_wished(&self, index: usize, primary: usize) -> bool {
+        let Some(view) = self.servers[index].view() else {
+            return false;
+        };
+        match view.link {
+            None => index == primary,
+            Some(link) => index != primary && index_of(&link.host) == Some(primary),
+        }
+    }
+
     fn agree(&self, primary: usize) -> bool {
+        let wished = (0..self.servers.len()).all(|index| self.is_as_wished(index, primary));
+        wished && self.are_in_step(primary)
+    }
+
+    fn are_in_step(&self, primary: usize) -> bool {
         let Some(end) = self.servers[primary].view().map(|view| view.offset) else {
             return false;
         };
