@@ -279,14 +279,25 @@ impl Trial {
     /// Tells the replica whom to follow, if it does not know.
     fn follow(&self) -> Result<()> {
         if self.replica.info_field("replication", "role")? == "master" {
-            replicate(&self.replica, self.proxy.port())?;
+            return replicate(&self.replica, self.proxy.port());
         }
         Ok(())
     }
 
+    /// Makes the replica a primary; a server that is loading takes no such order, as stock.
+    fn leave(&self) -> Result<()> {
+        wait::until("REPLICAOF NO ONE", PEACE, || {
+            let answer = self.replica.client()?.call(&["REPLICAOF", "NO", "ONE"])?;
+            Ok(answer
+                .as_error()
+                .map(|error| String::from_utf8_lossy(error).into_owned()))
+        })
+        .map(drop)
+    }
+
     /// Makes the replica begin anew, slowly, and returns in the middle of it.
     fn begin_slow_full_sync(&mut self) -> Result<()> {
-        self.replica.client()?.ok(&["REPLICAOF", "NO", "ONE"])?;
+        self.leave()?;
         self.proxy.set(Rules {
             bytes_per_second: Some(1 << 20),
             ..Rules::default()
@@ -334,7 +345,7 @@ impl Trial {
 
     /// A server with data of its own follows the primary, but the snapshot does not come whole; its own data must stay.
     fn fail_to_load(&mut self, rules: Rules) -> Result<()> {
-        self.replica.client()?.ok(&["REPLICAOF", "NO", "ONE"])?;
+        self.leave()?;
         // Data of a history of its own.
         fill_mixed(&self.replica, 200, self.rng.next_u64())?;
         let before = Dataset::read(&self.replica)?;

@@ -69,8 +69,8 @@ impl Proxy {
     /// # Errors
     /// When there is no free port.
     pub fn start(target: u16) -> Result<Self> {
-        let port = free_port()?;
-        let listener = TcpListener::bind(("127.0.0.1", port)).context(|| "starting a proxy")?;
+        let listener = listen()?;
+        let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             target: AtomicU16::new(target),
             rules: Mutex::default(),
@@ -136,6 +136,18 @@ impl Drop for Proxy {
         }
         self.cut();
     }
+}
+
+/// Somebody else may take a free port between the look and the bind: then another one.
+fn listen() -> Result<TcpListener> {
+    let mut listener = TcpListener::bind(("127.0.0.1", free_port()?));
+    for _ in 0..10 {
+        if listener.is_ok() {
+            break;
+        }
+        listener = TcpListener::bind(("127.0.0.1", free_port()?));
+    }
+    listener.context(|| "starting a proxy")
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
