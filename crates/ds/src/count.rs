@@ -3,10 +3,8 @@
 //! The protocol of [`std::sync::Arc`] without its weak half. A new reference is only ever made by someone who holds
 //! one, so a holder that reads 1 is alone and stays alone until it gives a reference away itself.
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+// The crate's atomics are the standard ones; those of `tests/count_loom.rs`, which includes this file, are loom's.
+use crate::atomics::{AtomicU8, AtomicU32, Ordering, fence};
 
 macro_rules! count {
     ($(#[$doc:meta])* $name:ident, $atomic:ident, $integer:ty) => {

@@ -32,3 +32,8 @@ pub use chunked::ChunkedString;
 pub use entry::{Encoding, Entry, NewValue, Type, ValueRef};
 pub use hash::{Hasher, KeyHash};
 pub use table::{Frozen, FrozenEntries, FrozenEntry, Removed, StringMut, Table};
+
+/// What reference counts are made of.
+mod atomics {
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+}
