@@ -123,7 +123,7 @@ fn hello(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     }
     if !ctx.session().authenticated {
         return Err(Error::fixed(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
