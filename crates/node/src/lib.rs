@@ -23,6 +23,7 @@ pub mod persistence;
 pub mod replication;
 pub mod settings;
 pub mod shutdown;
+pub mod start;
 
 mod commands;
 

@@ -258,7 +258,7 @@ impl Node {
 
     /// A session's connection is gone, or is given up.
     pub fn closed(&mut self, id: SessionId) {
-        if self.engine.sessions.get(id).is_none() {
+        if self.engine.sessions.get(id).is_none() || crate::replication::kill_link(self, id) {
             return;
         }
         crate::replication::session_closed(self, id);
@@ -301,9 +301,12 @@ impl Node {
             self.close_idle_sessions(now);
         }
         self.enforce_output_limits(now);
-        persistence::tick(&mut self.state, &mut self.engine);
         crate::shutdown::tick(&mut self.state, &mut self.engine);
-        crate::replication::tick(self);
+        // Before the dataset of the last run is here there is nothing to save, and no place in a history to go on from.
+        if self.state.persistence.starting.is_none() {
+            persistence::tick(&mut self.state, &mut self.engine);
+            crate::replication::tick(self);
+        }
         self.after_execution();
     }
 

@@ -22,6 +22,8 @@ const RETRY_SECONDS: i64 = 5;
 /// The state of the dataset on disk.
 pub struct Persistence {
     running: Option<Running>,
+    /// The load at the start, while it goes on.
+    pub starting: Option<crate::start::Starting>,
     /// A save is to begin as soon as the running one ends (BGSAVE SCHEDULE).
     scheduled: bool,
     next_id: u64,
@@ -63,6 +65,7 @@ impl Persistence {
     pub fn new(now: Now) -> Self {
         Self {
             running: None,
+            starting: None,
             scheduled: false,
             next_id: 1,
             last_save_seconds: now.unix_ms().seconds(),
@@ -113,9 +116,14 @@ impl Persistence {
     }
 }
 
+/// What a client hears whose save cannot begin.
+pub const TOO_MANY_VIEWS: &str = "ERR Too many snapshots are being read already, try again later";
+
 /// What BGSAVE answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
+    /// It cannot run: too many snapshots are being read.
+    Refused,
     /// It runs now.
     Started,
     /// One runs already.
@@ -133,7 +141,7 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Be
         state.persistence.scheduled = true;
         return Begun::Scheduled;
     }
-    let job = job(state, engine);
+    let Some(job) = job(state, engine) else { return Begun::Refused };
     state.persistence.last_try_seconds = engine.now.unix_ms().seconds();
     state.persistence.running = Some(Running {
         id: job.id,
@@ -152,27 +160,36 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Be
     Begun::Started
 }
 
-/// A save of the dataset as it is now.
-fn job(state: &mut ServerState, engine: &mut Engine) -> SaveJob {
+/// A save of the dataset as it is now, if it can be frozen.
+fn job(state: &mut ServerState, engine: &mut Engine) -> Option<SaveJob> {
+    let frozen = freeze(state, engine)?;
     let id = state.persistence.next_id;
     state.persistence.next_id += 1;
-    SaveJob {
+    Some(SaveJob {
         id,
-        frozen: freeze(state, engine),
+        frozen,
         file: state.config.dbfilename.to_str().into_owned(),
         options: write_options(state, engine),
         cancel: Cancel::default(),
         progress: Arc::default(),
-    }
+    })
 }
 
-/// Freezes the dataset, and notes how long that took.
-pub fn freeze(state: &mut ServerState, engine: &mut Engine) -> keyspace::Frozen {
+/// Freezes the dataset, and notes how long that took. `None` while as many frozen views are being read as entries can
+/// count: the caller says so, and tries again later.
+pub fn freeze(state: &mut ServerState, engine: &mut Engine) -> Option<keyspace::Frozen> {
+    if engine.data.keyspace.live_views() >= keyspace::MAX_LIVE_VIEWS {
+        state.log(
+            Level::Warning,
+            "Too many snapshots are being read already: no further one can be taken until one of them ends",
+        );
+        return None;
+    }
     let before = engine.read_clock();
     let frozen = engine.data.keyspace.freeze();
     state.persistence.last_freeze_us = engine.read_clock().saturating_sub(before);
     state.persistence.freezes += 1;
-    frozen
+    Some(frozen)
 }
 
 /// How a snapshot taken now is to be written.
@@ -213,7 +230,7 @@ pub fn access_clock(engine: &Engine) -> rdb::AccessClock {
 /// # Errors
 /// What went wrong, for the log.
 pub fn save_now(state: &mut ServerState, engine: &mut Engine) -> Result<u64, String> {
-    let job = job(state, engine);
+    let job = job(state, engine).ok_or(TOO_MANY_VIEWS)?;
     let outside = &mut state.outside;
     let disk = outside.disk();
     let result = crate::jobs::run_save(&*disk, job, &mut |microseconds| outside.sleep(microseconds));
@@ -310,41 +327,6 @@ pub fn on_flushed_all(state: &mut ServerState, engine: &mut Engine) {
 #[must_use]
 pub fn empty_keyspace(state: &mut ServerState, engine: &Engine) -> keyspace::Keyspace {
     keyspace::Keyspace::new(engine.data.keyspace.databases(), state.rng.next_u64())
-}
-
-/// Loads the file at the start, if there is one.
-///
-/// # Errors
-/// What is wrong with it: the server must not start without its data.
-pub fn load_at_start(state: &mut ServerState, engine: &mut Engine) -> Result<(), String> {
-    let file = state.config.dbfilename.to_str().into_owned();
-    let disk = state.outside.disk();
-    match disk.size(&file) {
-        Ok(None) => return Ok(()),
-        Ok(Some(_)) => {}
-        Err(error) => return Err(format!("Can't look for the RDB file {file}: {error}")),
-    }
-    let began_us = engine.read_clock();
-    let into = empty_keyspace(state, engine);
-    // What has expired is loaded too and deleted then: replicas that go on with us must hear of it.
-    let options = rdb::LoadOptions {
-        expired: rdb::Expired::Keep,
-        ..file_load_options(state, engine)
-    };
-    let loaded = load_file(state, &file, into, options)
-        .map_err(|failure| format!("Error reading the RDB file {file}: {failure}"))?;
-    let position = loaded.position;
-    adopt(state, engine, *loaded);
-    if let Some(position) = position {
-        crate::replication::resume(state, engine, position);
-    }
-    let expired = engine.expire_some(usize::MAX) as u64;
-    state.persistence.last_load_keys -= expired;
-    state.persistence.last_load_expired = expired;
-    crate::replication::collect(state, engine);
-    let seconds = engine.read_clock().saturating_sub(began_us) as f64 / 1e6;
-    state.log(Level::Notice, format!("DB loaded from disk: {seconds:.3} seconds"));
-    Ok(())
 }
 
 /// How a file is read now.

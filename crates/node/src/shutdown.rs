@@ -15,6 +15,7 @@ use base::Now;
 use engine::host::Level;
 use engine::pause::{PauseKind, PausePurpose};
 use engine::session::Blocked;
+use engine::settings::Loading;
 use engine::{Engine, SessionId};
 
 /// What a client hears whose SHUTDOWN did not end the server.
@@ -133,8 +134,10 @@ fn finish(state: &mut ServerState, engine: &mut Engine, options: Options) -> Beg
     report_lag(state);
     state.persistence.cancel();
     let saves = match options.save {
-        Save::Always => true,
         Save::Never => false,
+        // What is here is not the dataset: saved, it would take the place of the file that is being loaded.
+        _ if engine.data.settings.loading == Loading::Foreground => false,
+        Save::Always => true,
         Save::AsConfigured => !crate::settings::save_points(&state.config).is_empty(),
     };
     if saves {

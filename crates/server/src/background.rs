@@ -8,6 +8,7 @@ use engine::SessionId;
 use net::{BlockingStream, Clock, Stream};
 use node::jobs::{FromPrimary, LoadFailure};
 use node::replication::LinkEnd;
+use node::start::StartLoad;
 use node::{Disk, Done, LoadJob, SaveJob, TransferJob, jobs};
 
 use crate::link;
@@ -20,6 +21,8 @@ const NEWLINE_INTERVAL_US: u64 = 1_000_000;
 pub enum Message {
     /// A save ended.
     Saved(Done),
+    /// The load at the start ended.
+    Started(Result<Box<jobs::Loaded>, jobs::LoadFailure>),
     /// A transfer ended.
     Transferred(SessionId, Done),
     /// A load from the primary ended; the connection comes back with it.
@@ -77,6 +80,19 @@ impl Background {
                 id,
                 result: Err(no_thread(&error)),
             }));
+        }
+    }
+
+    /// Loads the file that the last run left.
+    pub fn start(&self, load: StartLoad) {
+        let (disk, mailbox) = (self.disk.clone(), self.mailbox.clone());
+        let started = self.workers.run(move || {
+            let result = load.run(&*disk, &mut sleep);
+            mailbox.send(Message::Started(result));
+        });
+        if let Err(error) = started {
+            let failure = jobs::LoadFailure::Io(no_thread(&error));
+            self.mailbox.send(Message::Started(Err(failure)));
         }
     }
 

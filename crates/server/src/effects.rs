@@ -8,7 +8,7 @@ use net::process::{FileLimit, raise_file_limit};
 use net::{Interest, Received};
 use node::effect::Crash;
 use node::replication::LinkEnd;
-use node::{Done, Effect, LoadJob, TransferJob};
+use node::{Done, Effect, LoadJob, Node, TransferJob};
 
 use crate::background::Message;
 use crate::event_loop::Server;
@@ -151,10 +151,13 @@ impl Server {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Saved(done) => self.node.done(done),
+            Message::Started(result) => self.on_started(result),
             Message::Transferred(replica, done) => {
                 if let Some(connection) = self.connections.get_mut(replica) {
                     connection.transferring = false;
                 }
+                // A replica that asked with SYNC never speaks: nothing else would wake its part of the stream.
+                self.connections.mark(replica);
                 self.node.done(done);
             }
             Message::Connected { attempt, result } => self.on_connected(attempt, result),
@@ -164,6 +167,27 @@ impl Server {
                 let _ = answer.send(self.node.give_up_dataset(load_id));
             }
         }
+    }
+
+    /// The dataset of the last run is here, or cannot be had.
+    fn on_started(&mut self, result: Result<Box<node::jobs::Loaded>, node::jobs::LoadFailure>) {
+        let Node { engine, state, .. } = &mut self.node;
+        let ended = node::start::end(state, engine, result);
+        self.carry_out_effects();
+        match ended {
+            Ok(()) => self.in_service(),
+            Err(what) => {
+                let line = format!("{what}. The server does not run without its data.");
+                self.log.line(Level::Warning, &line);
+                self.exit = Some(1);
+            }
+        }
+    }
+
+    /// Everything is here: clients are answered.
+    pub(crate) fn in_service(&mut self) {
+        self.log.line(Level::Notice, "Ready to accept connections");
+        self.surroundings.in_service();
     }
 
     fn on_connected(&mut self, attempt: u32, result: Result<net::Stream, LinkEnd>) {

@@ -101,7 +101,6 @@ impl Server {
     fn tick(&mut self, now_ms: u64) {
         self.node.tick();
         self.listeners.resume(&self.poller);
-        self.surroundings.tick(&self.node);
         if self.node.state.shutdown.is_none() {
             self.signals.forgive();
         }
@@ -213,8 +212,12 @@ impl Server {
         match connection.stream.read(&mut connection.input) {
             Ok(Received::Bytes(count)) => {
                 self.node.engine.data.stats.net_input_bytes += count as u64;
-                self.offer_input(id);
-                self.connections.mark(id);
+                if self.has_too_much_waiting(id) {
+                    self.close_session(id);
+                } else {
+                    self.offer_input(id);
+                    self.connections.mark(id);
+                }
             }
             Ok(Received::Nothing) => {
                 let storage = connection.input.take_storage();
@@ -234,6 +237,29 @@ impl Server {
             }
         }
         self.connections.pool(unused);
+    }
+
+    /// Whether a session has sent more than may wait, executable or not; the log says so.
+    fn has_too_much_waiting(&mut self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        let Some(session) = self.node.engine.sessions.get(id) else {
+            return false;
+        };
+        let waiting = connection.input.len();
+        let limits = Limits {
+            authenticated: session.authenticated,
+            query_buffer_bytes: self.node.state.config.client_query_buffer_limit,
+            ..Limits::default()
+        };
+        let exceeded = limits.query_buffer_exceeded(waiting, 0);
+        if exceeded {
+            let address = &session.peer.address;
+            let line = format!("Closing client that reached max query buffer length: addr={address} qbuf={waiting}");
+            self.log.line(Level::Warning, &line);
+        }
+        exceeded
     }
 
     /// Has the node execute what a session has sent.
@@ -257,17 +283,6 @@ impl Server {
         let Some(session) = self.node.engine.sessions.get_mut(id) else {
             return;
         };
-        let limits = Limits {
-            authenticated: session.authenticated,
-            query_buffer_bytes: self.node.state.config.client_query_buffer_limit,
-            ..Limits::default()
-        };
-        if limits.query_buffer_exceeded(waiting, 0) {
-            let address = &session.peer.address;
-            let line = format!("Closing client that reached max query buffer length: addr={address} qbuf={waiting}");
-            self.log.line(Level::Warning, &line);
-            return self.close_session(id);
-        }
         let needed = session.parser.bytes_needed();
         if needed > waiting {
             connection.input.reserve_total(needed);

@@ -12,6 +12,7 @@ use config::{Config, LogLevel};
 use engine::host::Level;
 use net::process::{self, FileLimit, Title};
 use net::{Clock, Interest, Poller, Signals, Waker};
+use node::start::StartLoad;
 use node::{Node, Outside as _};
 
 use crate::background::Background;
@@ -103,10 +104,10 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
     warn(&config, &log);
 
     node.begin_turn(Clock.now());
-    let Node { engine, state, .. } = &mut node;
-    if let Err(what) = node::persistence::load_at_start(state, engine) {
-        return Err((log, format!("{what}. The server does not start without its data.")));
-    }
+    let begun = match begin_load(&mut node) {
+        Ok(begun) => begun,
+        Err(what) => return Err((log, format!("{what}. The server does not run without its data."))),
+    };
     node.begin_turn(Clock.now());
     let mut server = Server {
         node,
@@ -128,8 +129,27 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         replicas: Vec::new(),
     };
     server.carry_out_effects();
-    server.log.line(Level::Notice, "Ready to accept connections");
+    match begun {
+        Some(load) => server.background.start(load),
+        None => server.in_service(),
+    }
     Ok(server)
+}
+
+/// Loads the file that the last run left, or begins to when it is large; then it is to be loaded on another thread, while
+/// clients hear that the server is loading.
+fn begin_load(node: &mut Node) -> Result<Option<StartLoad>, String> {
+    let Node { engine, state, .. } = node;
+    let Some(load) = node::start::begin(state, engine)? else {
+        return Ok(None);
+    };
+    // As stock servers, which look after clients between pieces of this size only.
+    let quick =
+        load.bytes <= state.config.loading_process_events_interval_bytes as u64 && state.config.key_load_delay == 0;
+    if quick {
+        return node::start::run_in_place(state, engine, load).map(|()| None);
+    }
+    Ok(Some(load))
 }
 
 /// What a server is put together from.

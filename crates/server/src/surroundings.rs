@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::{Config, Supervised};
 use engine::host::Level;
-use engine::settings::{Loading, Role as EngineRole};
+use engine::settings::Role as EngineRole;
 use net::Notifier;
 use net::process::{self, Title};
 use node::Node;
@@ -21,7 +21,6 @@ pub struct Surroundings {
     called: String,
     pid_file: Option<String>,
     notifier: Option<Notifier>,
-    ready_said: bool,
 }
 
 impl Surroundings {
@@ -33,7 +32,6 @@ impl Surroundings {
             called: called.to_owned(),
             pid_file: None,
             notifier: None,
-            ready_said: false,
         }
     }
 
@@ -108,12 +106,8 @@ impl Surroundings {
         }
     }
 
-    /// Tells the service manager that the server can be used, once it can.
-    pub fn tick(&mut self, node: &Node) {
-        if self.ready_said || node.engine.data.settings.loading == Loading::Foreground {
-            return;
-        }
-        self.ready_said = true;
+    /// Tells the service manager that the server can be used.
+    pub fn in_service(&self) {
         self.notify("STATUS=Ready to accept connections\nREADY=1\n");
     }
 

@@ -328,7 +328,7 @@ fn data_survives_a_restart_and_a_damaged_file_stops_the_start() {
     server.launch().unwrap();
     until("the server giving up", || !server.is_running());
     assert!(
-        server.log().contains("The server does not start without its data."),
+        server.log().contains("The server does not run without its data."),
         "{}",
         server.log_tail(5)
     );
@@ -364,4 +364,34 @@ fn a_client_that_sends_more_than_may_wait_is_closed() {
         .unwrap()
         .ok(&["SET", "k", &"x".repeat(1 << 19)])
         .unwrap();
+}
+
+#[test]
+fn a_large_file_is_loaded_while_clients_hear_of_it() {
+    let mut server = start(&[("save", "900 1")]);
+    let mut client = server.client().unwrap();
+    client.ok(&["DEBUG", "POPULATE", "2000"]).unwrap();
+    server.terminate(SOON).unwrap();
+    server.set_config("key-load-delay", "1000");
+    server.launch().unwrap();
+    until("the port being open", || Client::connect(server.port()).is_ok());
+    let mut client = Client::connect(server.port()).unwrap();
+    let refused = client.call(&["GET", "key:1"]).unwrap();
+    assert!(refused.text().starts_with("LOADING "), "{refused:?}");
+    assert_eq!(server.info_field("persistence", "loading").unwrap(), "1");
+    until("the data being there", || {
+        client
+            .call(&["GET", "key:1"])
+            .is_ok_and(|reply| reply.text() == "value:1")
+    });
+    assert_eq!(client.ok(&["DBSIZE"]).unwrap().text(), "2000");
+
+    // Ended in the middle of a load, it leaves the file as it is.
+    server.terminate(SOON).unwrap();
+    server.launch().unwrap();
+    until("the port being open", || Client::connect(server.port()).is_ok());
+    server.terminate(SOON).unwrap();
+    server.set_config("key-load-delay", "0");
+    server.run().unwrap();
+    assert_eq!(server.client().unwrap().ok(&["DBSIZE"]).unwrap().text(), "2000");
 }

@@ -112,7 +112,7 @@ impl Server {
         let mut node = node.expect("the world's configuration renames no command");
         node.begin_turn(time::now());
         let Node { engine, state, .. } = &mut node;
-        if let Err(what) = node::persistence::load_at_start(state, engine) {
+        if let Err(what) = node::start::load_in_place(state, engine) {
             panic!("a file that was renamed into its place does not load: {what}");
         }
         let peer = Peer {

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use info::info;
-pub use link::{LinkEnd, loaded};
+pub use link::{LinkEnd, kill_link, loaded};
 
 /// Both roles.
 pub struct Replication {
@@ -403,11 +403,15 @@ pub fn inject(_state: &mut ServerState, engine: &mut Engine, words: &[&[u8]]) {
 /// How far the load of a snapshot is: when it began, bytes loaded, and bytes in all (0 where that is not known).
 #[must_use]
 pub fn load_progress(state: &ServerState) -> Option<(Now, u64, u64)> {
+    if let Some(starting) = &state.persistence.starting {
+        let (began, progress) = starting.progress();
+        return Some(share(began, progress));
+    }
     let load = state.replication.load.as_ref()?;
+    Some(share(load.began, &load.progress))
+}
+
+fn share(began: Now, progress: &Progress) -> (Now, u64, u64) {
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    Some((
-        load.began,
-        count(&load.progress.bytes),
-        count(&load.progress.total_bytes),
-    ))
+    (began, count(&progress.bytes), count(&progress.total_bytes))
 }
