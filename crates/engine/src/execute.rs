@@ -171,9 +171,18 @@ impl Engine {
         self.after(id)
     }
 
-    /// Runs a command of the primary's stream or of the server itself: like [`Self::execute`], but the name must be
-    /// known and an error is the caller's to deal with, so the reply is handed over.
-    pub fn execute_internal(&mut self, host: &mut dyn Host, id: SessionId, args: Args<'_>) -> Result<Vec<u8>, Error> {
+    /// Runs a command of the primary's stream: like [`Self::execute`], but past all gates, and nobody is answered.
+    /// `judge` sees the reply.
+    ///
+    /// # Errors
+    /// When the command does not exist, or not with so many words.
+    pub fn execute_internal<T>(
+        &mut self,
+        host: &mut dyn Host,
+        id: SessionId,
+        args: Args<'_>,
+        judge: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Error> {
         let command = self.find(args).map_err(|(_, error)| error)?;
         let before = self.sessions[id].out.len();
         if self.queues(id, command) {
@@ -181,11 +190,12 @@ impl Engine {
         } else {
             self.run_top_level(host, id, command, args);
         }
-        Ok(self
-            .sessions
-            .get_mut(id)
-            .map(|session| session.out.split_off(before))
-            .unwrap_or_default())
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Ok(judge(&[]));
+        };
+        let judged = judge(&session.out[before..]);
+        session.out.truncate(before);
+        Ok(judged)
     }
 
     fn find(&self, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {

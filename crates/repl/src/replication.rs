@@ -364,11 +364,13 @@ impl Replication {
             .on_transfer_failed(&mut feed_context!(self, now, effects), replica, error);
     }
 
-    /// The dataset was replaced by hand (DEBUG RELOAD of other data, a swapped-in keyspace): replicas cannot follow that.
+    /// The dataset was given up or replaced by other data: replicas cannot follow that, and on a replica what is there now
+    /// belongs to no history.
     pub fn on_dataset_replaced(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.feeds
             .close_all(&mut feed_context!(self, now, effects), &LostReason::HistoryReplaced);
         self.history.start_over(&mut self.rng);
+        self.data_has_history = false;
         if self.stream.is_active() {
             self.stream.deactivate();
         }

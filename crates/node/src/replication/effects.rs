@@ -89,7 +89,12 @@ fn session_of(engine: &Engine, replica: ReplicaId) -> Option<SessionId> {
 
 /// Freezes the dataset, once for all replicas of the transfer, and has it sent to each.
 fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Transfer) {
-    let frozen = crate::persistence::freeze(state, engine);
+    let Some(frozen) = crate::persistence::freeze(state, engine) else {
+        // They lose their connections, and ask again.
+        let ids = transfer.replicas.iter().filter_map(|replica| session_of(engine, *replica));
+        let closing: Vec<Notice> = ids.map(Notice::Close).collect();
+        return engine.data.notices.extend(closing);
+    };
     let mut options = crate::persistence::write_options(state, engine);
     options.position = Some(Position {
         replid: transfer.history,

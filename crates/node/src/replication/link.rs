@@ -101,6 +101,21 @@ impl Node {
     }
 }
 
+/// The session that applies the primary's stream is to be closed (CLIENT KILL): the link ends with it, and is made anew.
+/// False if `id` is another session.
+pub fn kill_link(node: &mut Node, id: engine::SessionId) -> bool {
+    let Node { engine, state, .. } = node;
+    if state.replication.primary != Some(id) {
+        return false;
+    }
+    drop_connection(state, engine);
+    state.effects.push(Effect::CloseLink);
+    with_machines(state, engine, |machines, now, asked| {
+        machines.on_link_closed(now, asked)
+    });
+    true
+}
+
 /// Forgets the connection to the primary and the session that applied its stream, an unfinished MULTI included.
 pub(super) fn drop_connection(state: &mut ServerState, engine: &mut Engine) {
     state.replication.link_peer = None;
@@ -149,11 +164,12 @@ fn apply_one(engine: &mut Engine, id: engine::SessionId, args: Args<'_>) -> Resu
     if !belongs_in_a_stream(engine, args) {
         return Err(ApplyFailure::Unknown);
     }
-    let reply = match engine.execute_internal(&mut NoHost, id, args) {
-        Ok(reply) => reply,
-        Err(error) => return Err(ApplyFailure::Failed(error.text().to_owned())),
-    };
-    match first_error(&reply) {
+    let judged = engine.execute_internal(&mut NoHost, id, args, judge);
+    judged.unwrap_or_else(|error| Err(ApplyFailure::Failed(error.text().to_owned())))
+}
+
+fn judge(reply: &[u8]) -> Result<(), ApplyFailure> {
+    match first_error(reply) {
         None => Ok(()),
         // Of a transaction, what stood before the failure was applied.
         Some(error) if reply.starts_with(b"*") => Err(ApplyFailure::Partly(error)),

@@ -158,6 +158,10 @@ impl Feeds {
             "a replica asks once; its later requests are ignored before they come here"
         );
         let name = replica.peer.name();
+        if self.count() == 0 {
+            // The first PING is due a whole period from here, however long there was nobody to send one to.
+            self.pinged_ms = cx.now_ms();
+        }
         cx.effects.notice(format!("Replica {name} asks for synchronization"));
 
         match ask {
@@ -675,10 +679,8 @@ impl Feeds {
     /// How many replicas are near enough for `min-replicas-max-lag`.
     pub(crate) fn good(&self, now: Now, settings: &Settings) -> usize {
         let max_lag = settings.min_replicas_max_lag_seconds;
-        let is_good = |replica: &&Replica| match &replica.state {
-            State::Online(online) => lag_seconds(now, online.heard_ms) <= max_lag,
-            _ => false,
-        };
+        let is_good =
+            |replica: &&Replica| replica.heard_ms().is_some_and(|heard_ms| lag_seconds(now, heard_ms) <= max_lag);
         self.replicas.iter().filter(is_good).count()
     }
 
