@@ -55,8 +55,9 @@ impl Outside for Machine {
         std::thread::sleep(Duration::from_micros(microseconds));
     }
 
-    /// mimalloc gives free pages back by itself, a few milliseconds after they are free, so nothing is left to ask.
-    fn purge_memory(&mut self) {}
+    fn purge_memory(&mut self) {
+        ds::memory::purge();
+    }
 
     fn can_listen(&self, addresses: &[&str], port: u16) -> Result<(), String> {
         let tried = net::listen_on_all(addresses.iter().copied(), port, 1);
