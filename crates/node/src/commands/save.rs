@@ -55,6 +55,7 @@ fn bgsave(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     match persistence::begin(state, engine, schedule) {
         Begun::Started => ctx.reply.simple("Background saving started"),
         Begun::Scheduled => ctx.reply.simple("Background saving scheduled"),
+        Begun::Refused => return Err(Error::fixed(persistence::TOO_MANY_VIEWS)),
         Begun::AlreadyRunning => return Err(Error::fixed("ERR Background save already in progress")),
     }
     Ok(())
