@@ -15,6 +15,15 @@
 //! - [`chunked`]: strings too long for a block.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
+//!
+//! Besides its model tests, which look through whole trees block by block, this crate is checked by the address
+//! sanitizer and, for the protocol of its reference counts, by loom:
+//!
+//! ```text
+//! RUSTFLAGS="-Zsanitizer=address --cfg slow_checker" \
+//!     cargo +nightly test -p skein-ds -p skein-keyspace --target x86_64-unknown-linux-gnu --target-dir target/asan
+//! RUSTFLAGS="--cfg loom" cargo test --release -p skein-ds --test count_loom --target-dir target/loom
+//! ```
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("addresses carry 16 bits of hash in their upper part, which takes 64-bit pointers");
@@ -27,11 +36,13 @@ pub mod hash;
 pub mod memory;
 pub mod size;
 pub mod table;
+pub mod value;
 
 pub use chunked::ChunkedString;
-pub use entry::{Encoding, Entry, NewValue, Type, ValueRef};
+pub use entry::Entry;
 pub use hash::{Hasher, KeyHash};
 pub use table::{Frozen, FrozenEntries, FrozenEntry, Removed, StringMut, Table};
+pub use value::{Encoding, NewValue, Type, ValueRef};
 
 /// What reference counts are made of.
 mod atomics {

@@ -24,8 +24,8 @@ use ds::Hasher;
 use ds::account::Account;
 
 pub use db::Db;
-pub use ds::entry::INLINE_BYTES_MAX;
 pub use ds::table::Expired;
+pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::{ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Removed, StringMut, Type, ValueRef};
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
 

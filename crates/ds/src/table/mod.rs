@@ -31,8 +31,9 @@ use std::sync::Arc;
 use base::Millis;
 
 use crate::account::{Account, Ledger};
-use crate::entry::{Entry, NewValue, with_payload};
+use crate::entry::Entry;
 use crate::hash::{Hasher, KeyHash};
+use crate::value::{NewValue, with_payload};
 use child::Child;
 use group::SLOTS;
 use node::Inner;

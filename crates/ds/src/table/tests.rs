@@ -11,7 +11,7 @@ use super::node::{self, Inner};
 use super::segment::{self, NEVER, Segment};
 use super::*;
 use crate::account::Account;
-use crate::entry::{Encoding, INLINE_BYTES_MAX, ValueRef};
+use crate::value::{Encoding, INLINE_BYTES_MAX, ValueRef};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
@@ -578,4 +578,14 @@ fn readers_on_other_threads_see_their_moment() {
         }
     });
     assert_eq!(table.ledger.account().frozen_bytes(), 0);
+}
+
+#[test]
+fn views_and_what_is_taken_out_go_to_other_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<Table>();
+    check::<Frozen>();
+    check::<FrozenEntries>();
+    check::<FrozenEntry>();
+    check::<Removed>();
 }
