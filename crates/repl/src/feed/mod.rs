@@ -679,8 +679,11 @@ impl Feeds {
     /// How many replicas are near enough for `min-replicas-max-lag`.
     pub(crate) fn good(&self, now: Now, settings: &Settings) -> usize {
         let max_lag = settings.min_replicas_max_lag_seconds;
-        let is_good =
-            |replica: &&Replica| replica.heard_ms().is_some_and(|heard_ms| lag_seconds(now, heard_ms) <= max_lag);
+        let is_good = |replica: &&Replica| {
+            replica
+                .heard_ms()
+                .is_some_and(|heard_ms| lag_seconds(now, heard_ms) <= max_lag)
+        };
         self.replicas.iter().filter(is_good).count()
     }
 

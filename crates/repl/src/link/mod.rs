@@ -21,15 +21,17 @@
 pub(crate) mod down;
 mod reader;
 mod retry;
+mod wire;
 
 use std::collections::VecDeque;
 
-use base::{DbIndex, Now, Offset, ReplId, Rng, number};
-use resp::{Args, write_command};
+use base::{DbIndex, Now, Offset, ReplId, Rng};
+use resp::Args;
 
 pub use down::{LinkDown, Phase};
 use reader::{Front, Meaning, Reader};
 use retry::Retry;
+use wire::{parse_full_resync, parse_payload_header, refusal, send, send_ack, take_line};
 
 use crate::effect::{Effect, Effects, Form, Level, Load};
 use crate::settings::Settings;
@@ -784,60 +786,4 @@ impl Streaming {
             send_ack(effects, self.applied);
         }
     }
-}
-
-/// What a refusal before or instead of the data means.
-fn refusal(line: &str) -> LinkDown {
-    let reply = line.to_owned();
-    match line.split_once(' ').map_or(line, |(code, _)| code) {
-        "-LOADING" => LinkDown::PrimaryLoading,
-        "-NOAUTH" | "-WRONGPASS" => LinkDown::WrongPassword { reply },
-        "-NOPERM" => LinkDown::NoPermission { reply },
-        code if code.starts_with('-') => LinkDown::PrimaryNotReady { reply },
-        _ => LinkDown::ProtocolError {
-            detail: format!("'{line}' in reply to PING"),
-        },
-    }
-}
-
-fn parse_full_resync(rest: &str) -> Option<(ReplId, Offset)> {
-    let (id, offset) = rest.split_once(' ')?;
-    let offset = number::parse_u64(offset.trim().as_bytes())?;
-    Some((ReplId::parse(id.as_bytes())?, Offset(offset)))
-}
-
-fn parse_payload_header(line: &str) -> Option<Form> {
-    let rest = line.strip_prefix('$')?;
-    match rest.strip_prefix("EOF:") {
-        Some(mark) => Some(Form::Marked {
-            mark: mark.as_bytes().try_into().ok()?,
-        }),
-        None => Some(Form::Sized {
-            bytes: number::parse_u64(rest.as_bytes())?,
-        }),
-    }
-}
-
-/// Moves bytes from `input` to `line` up to the next line end; a whole line is given, without its end.
-fn take_line(line: &mut Vec<u8>, input: &mut &[u8]) -> Option<String> {
-    let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
-        line.extend_from_slice(input);
-        *input = &[];
-        return None;
-    };
-    line.extend_from_slice(&input[..end]);
-    *input = &input[end + 1..];
-    let text = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
-    line.clear();
-    Some(text)
-}
-
-fn send(effects: &mut Vec<Effect>, words: &[&[u8]]) {
-    let mut bytes = Vec::new();
-    write_command(&mut bytes, words.iter().copied());
-    effects.push(Effect::ToPrimary { bytes });
-}
-
-fn send_ack(effects: &mut Vec<Effect>, applied: Offset) {
-    send(effects, &[b"REPLCONF", b"ACK", applied.to_string().as_bytes()]);
 }
