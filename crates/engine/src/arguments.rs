@@ -45,7 +45,8 @@ impl<'a> ArgsExt<'a> for Args<'a> {
     }
 
     fn is(self, at: usize, word: &str) -> bool {
-        self.try_get(at).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()))
+        self.try_get(at)
+            .is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()))
     }
 
     fn text(self, at: usize) -> String {

@@ -68,7 +68,14 @@ impl Error {
     #[must_use]
     pub fn unknown_subcommand(container: &str, word: &[u8]) -> Self {
         let help = container.to_ascii_uppercase();
-        let line = [b"ERR unknown subcommand '", quoted(word), b"'. Try ", help.as_bytes(), b" HELP."].concat();
+        let line = [
+            b"ERR unknown subcommand '",
+            quoted(word),
+            b"'. Try ",
+            help.as_bytes(),
+            b" HELP.",
+        ]
+        .concat();
         Self::quoting(line)
     }
 

@@ -6,6 +6,7 @@
 //!   no effect                      nothing
 //!   one effect in db 3             [SELECT 3]  effect
 //!   several effects                [SELECT 3]  MULTI  effect … [SELECT n] effect  EXEC
+//!   of a command that only reads   [SELECT 3]  DEL    DEL …
 //! ```
 //!
 //! SELECT goes out only when the stream stands in another database. Effects of one execution are gathered in `unit`
@@ -35,7 +36,10 @@ pub struct Propagation {
 impl Propagation {
     /// Turns gathering on or off. Effects of an execution under way must not exist.
     pub fn set_enabled(&mut self, enabled: bool) {
-        assert!(self.unit_effects == 0, "propagation switched in the middle of an execution");
+        assert!(
+            self.unit_effects == 0,
+            "propagation switched in the middle of an execution"
+        );
         self.enabled = enabled;
     }
 
@@ -98,13 +102,23 @@ impl Propagation {
 
     /// Ends a top-level execution: its effects become ready, as one transaction if there are several.
     pub fn end_unit(&mut self) {
+        self.finish(Together::Always);
+    }
+
+    /// Ends the execution of a command that only reads. What it leaves are expired keys that it came upon: each is a
+    /// change of its own.
+    pub fn end_unit_of_reading(&mut self) {
+        self.finish(Together::Never);
+    }
+
+    fn finish(&mut self, together: Together) {
         if self.unit_effects == 0 {
             return;
         }
         if self.stream_db != Some(self.unit_first_db) {
             write_select(&mut self.ready, self.unit_first_db);
         }
-        let several = self.unit_effects > 1;
+        let several = self.unit_effects > 1 && together == Together::Always;
         if several {
             resp::write_command(&mut self.ready, ["MULTI"].iter());
         }
@@ -143,6 +157,13 @@ impl Propagation {
             self.ready.shrink_to(1 << 16);
         }
     }
+}
+
+/// Whether several effects are one transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Together {
+    Always,
+    Never,
 }
 
 fn write_select(out: &mut Vec<u8>, db: DbIndex) {

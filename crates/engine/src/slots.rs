@@ -190,7 +190,11 @@ impl<'c, 'a> StringSlot<'c, 'a> {
             self.slot.database().set(key, hash, NewValue::RawBytes(b""), None);
             self.slot.keys.stamp_new(key, hash);
         }
-        let length = self.slot.database().string_mut(key, hash).map_or(0, |mut string| string.write_at(offset, bytes));
+        let length = self
+            .slot
+            .database()
+            .string_mut(key, hash)
+            .map_or(0, |mut string| string.write_at(offset, bytes));
         self.slot.keys.commit(key, event);
         length
     }

@@ -134,7 +134,9 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     }
 
     let new_expiry = expiry.map_or(Expiry::Clear, Expiry::At);
-    ctx.keys.unsettled_slot(key).set_bytes(&value, new_expiry, Event::RESTORE);
+    ctx.keys
+        .unsettled_slot(key)
+        .set_bytes(&value, new_expiry, Event::RESTORE);
     stamp(ctx, key, &options);
     if let Some(at) = expiry
         && !options.absolute
