@@ -188,6 +188,14 @@ pub fn name_thread(name: &str) {
     }
 }
 
+/// Lets the calling thread stand back when others of this machine want its processor: `nice` from 1 (a little) to 19.
+///
+/// On Linux niceness belongs to a thread, not to its process.
+pub fn stand_back(nice: i32) {
+    // Standing back is a courtesy; a system that refuses it changes nothing but latencies.
+    let _ = rustix::process::setpriority_process(None, nice);
+}
+
 /// CPU time used, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {

@@ -9,6 +9,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use net::{Waker, process};
 
+/// How far background threads stand back: where they share a processor with the engine, a client's request must not wait
+/// for the end of their slice, and yet a full sync must go on under full load.
+const NICE: i32 = 5;
+
 /// The engine's end of a mailbox.
 pub struct Inbox<T> {
     receiver: Receiver<T>,
@@ -93,6 +97,7 @@ impl Workers {
         let name = self.name;
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             process::name_thread(name);
+            process::stand_back(NICE);
             job();
             while idle.send(jobs.clone()).is_ok() {
                 match queue.recv() {
@@ -121,6 +126,7 @@ impl Reaper {
             .name("skein-reaper".to_owned())
             .spawn(move || {
                 process::name_thread("skein-reaper");
+                process::stand_back(NICE);
                 queue.into_iter().for_each(drop);
             })?;
         Ok(Self { values })
