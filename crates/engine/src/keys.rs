@@ -17,7 +17,7 @@ use crate::session::{Kind, SessionId};
 use crate::settings::{Role, Settings};
 use crate::slots::{KeySlot, StringSlot};
 use crate::stats::Stats;
-use crate::watch::WatchIndex;
+use crate::watch::{Presence, WatchIndex};
 use base::{DbIndex, Millis, Now, Rng};
 use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
 use resp::Reply;
@@ -89,8 +89,12 @@ impl Data {
         let mut watch = std::mem::take(&mut self.watch);
         for index in 0..self.keyspace.databases() {
             let db = DbIndex(index);
-            let in_it = |of: &Keyspace, key: &[u8]| of.db(db).get(key, of.hash(key)).is_some();
-            watch.touch_database(db, |key| in_it(&self.keyspace, key) || in_it(&keyspace, key));
+            // Whether a key of the other dataset has expired is for EXEC to find.
+            let never = Millis(i64::MIN);
+            watch.touch_database(db, |key| {
+                let in_it = |of| presence(of, db, key, never);
+                (in_it(&self.keyspace), in_it(&keyspace))
+            });
         }
         self.watch = watch;
         self.replica_expiring.clear();
@@ -530,15 +534,9 @@ impl<'a> Writer<'a> {
     pub fn flush_db(&mut self, db: DbIndex) -> u64 {
         let now = self.reader.now;
         let data = &mut *self.reader.data;
-        let database = data.keyspace.db(db);
-        let keys = database.len();
+        let keys = data.keyspace.db(db).len();
         let mut watch = std::mem::take(&mut data.watch);
-        let session_expired = |entry: &Entry| entry.expiry().is_some_and(|at| at <= now);
-        watch.touch_database(db, |key| {
-            database
-                .get(key, data.keyspace.hash(key))
-                .is_some_and(|entry| !session_expired(entry))
-        });
+        watch.touch_database(db, |key| (presence(&data.keyspace, db, key, now), Presence::Absent));
         data.watch = watch;
         data.replica_expiring.retain(|(other, _), _| *other != db);
         let discarded = data.keyspace.take_db(db);
@@ -557,13 +555,13 @@ impl<'a> Writer<'a> {
         if a == b {
             return self.commit_whole();
         }
+        let now = self.reader.now;
         let data = &mut *self.reader.data;
         let mut watch = std::mem::take(&mut data.watch);
-        for db in [a, b] {
-            let (one, other) = (data.keyspace.db(a), data.keyspace.db(b));
+        for (db, other) in [(a, b), (b, a)] {
             watch.touch_database(db, |key| {
-                let hash = data.keyspace.hash(key);
-                one.get(key, hash).is_some() || other.get(key, hash).is_some()
+                let in_it = |db| presence(&data.keyspace, db, key, now);
+                (in_it(db), in_it(other))
             });
         }
         data.watch = watch;
@@ -617,5 +615,14 @@ impl<'a> Writer<'a> {
             Some(at) => data.replica_expiring.insert(id, at),
             None => data.replica_expiring.remove(&id),
         };
+    }
+}
+
+/// What a key is to those who watch it.
+fn presence(keyspace: &Keyspace, db: DbIndex, key: &[u8], now: Millis) -> Presence {
+    match keyspace.db(db).get(key, keyspace.hash(key)).map(Entry::expiry) {
+        None => Presence::Absent,
+        Some(Some(at)) if at <= now => Presence::Expired,
+        Some(_) => Presence::Live,
     }
 }

@@ -19,6 +19,33 @@ struct Watched {
     broken: bool,
 }
 
+/// What a key of a database is, to those who watch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It does not exist.
+    Absent,
+    /// It is there, and its time has passed.
+    Expired,
+    /// It exists.
+    Live,
+}
+
+impl Watched {
+    fn on_replaced(&mut self, id: &(DbIndex, Box<[u8]>), before: Presence, after: Presence) {
+        let was_expired = self.already_expired.contains(id);
+        match after {
+            Presence::Absent if was_expired => {
+                self.already_expired.remove(id);
+            }
+            Presence::Expired if was_expired => {}
+            Presence::Expired if before == Presence::Absent => {
+                self.already_expired.insert(id.clone());
+            }
+            _ => self.broken = true,
+        }
+    }
+}
+
 impl WatchIndex {
     /// Begins to watch `key` for `session`. `expired` says that the key exists but its time has passed.
     pub fn watch(&mut self, session: SessionId, db: DbIndex, key: &[u8], expired: bool) {
@@ -76,16 +103,17 @@ impl WatchIndex {
         }
     }
 
-    /// A database is about to change as a whole (FLUSHDB, SWAPDB, a loaded keyspace): `changes` says for each watched
-    /// key whether it exists before or after.
-    pub fn touch_database(&mut self, db: DbIndex, mut changes: impl FnMut(&[u8]) -> bool) {
-        for ((key_db, key), sessions) in &self.by_key {
-            if *key_db != db || !changes(key) {
+    /// A database is about to change as a whole (FLUSHDB, SWAPDB, a loaded keyspace): `change` says for each watched
+    /// key what it is before and after. An expired key and none are the same to a watcher.
+    pub fn touch_database(&mut self, db: DbIndex, change: impl Fn(&[u8]) -> (Presence, Presence)) {
+        for (id, sessions) in self.by_key.iter().filter(|((of, _), _)| *of == db) {
+            let (before, after) = change(&id.1);
+            if (before, after) == (Presence::Absent, Presence::Absent) {
                 continue;
             }
             for session in sessions {
                 if let Some(watched) = self.by_session.get_mut(session) {
-                    watched.broken = true;
+                    watched.on_replaced(id, before, after);
                 }
             }
         }

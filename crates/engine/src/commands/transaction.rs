@@ -238,4 +238,38 @@ mod tests {
             ",
         );
     }
+
+    /// The stock suite: SWAPDB that replaces an expired key by another, or by none, changes nothing for its watchers.
+    #[test]
+    fn swapping_stale_keys_breaks_no_watch() {
+        check(
+            "
+            > SET live v
+            OK
+            > SELECT 1
+            OK
+            > SET stale v PX 1
+            OK
+            clock: +5
+            > WATCH stale
+            OK
+            @2> SELECT 1
+            OK
+            @2> WATCH live
+            OK
+            > SWAPDB 0 1
+            OK
+            > SWAPDB 0 1
+            OK
+            > MULTI
+            OK
+            > EXEC
+            []
+            @2> MULTI
+            OK
+            @2> EXEC
+            (nil)
+            ",
+        );
+    }
 }
