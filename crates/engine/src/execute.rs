@@ -221,11 +221,18 @@ impl Engine {
         if command.spec.name == "exec"
             && let Some(transaction) = &session.transaction
         {
-            for bit in [Flags::WRITE, Flags::READONLY, Flags::DENY_OOM, Flags::MAY_REPLICATE] {
+            for bit in [
+                Flags::WRITE,
+                Flags::READONLY,
+                Flags::DENY_OOM,
+                Flags::MAY_REPLICATE,
+                Flags::NO_ASYNC_LOADING,
+            ] {
                 if transaction.flags.has(bit) {
                     flags = flags.or(bit);
                 }
             }
+            flags = flags.without(transaction.lacking);
         }
         Request {
             command,
@@ -310,6 +317,11 @@ impl Engine {
         if !transaction.poisoned && !self.data.watch.is_broken(id) {
             transaction.queue.push((command, OwnedArgs::from(args)));
             transaction.flags = transaction.flags.or(flags);
+            for permission in [Flags::STALE, Flags::LOADING] {
+                if !flags.has(permission) {
+                    transaction.lacking = transaction.lacking.or(permission);
+                }
+            }
         }
         if takes_reply(session.reply_mode) {
             Reply::new(&mut session.out, session.proto).simple("QUEUED");
@@ -320,7 +332,10 @@ impl Engine {
         let mut out = std::mem::take(&mut self.sessions[id].out);
         let before = out.len();
         self.run(host, id, command, args, &mut out);
-        self.data.propagation.end_unit();
+        match self.table[command].spec.handler {
+            Handler::Read(_) => self.data.propagation.end_unit_of_reading(),
+            _ => self.data.propagation.end_unit(),
+        }
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };

@@ -81,6 +81,8 @@ pub struct Transaction {
     pub poisoned: bool,
     /// All flags of the queued commands together.
     pub flags: crate::Flags,
+    /// Of the flags that let a command run while others may not (STALE, LOADING), those that some queued command lacks.
+    pub lacking: crate::Flags,
     /// How many commands EXEC is running, once it does: the queue is empty then.
     pub running: usize,
 }

@@ -169,6 +169,27 @@ mod tests {
         }
     }
 
+    /// The stock suite: the deletions of expired keys that SCAN comes upon travel each for itself.
+    #[test]
+    fn expired_keys_go_one_by_one() {
+        check(
+            "
+            > SET a 1 PX 1
+            OK
+            propagated: SELECT 0
+            propagated: SET a 1 PXAT 1700000000001
+            > SET b 1 PX 1
+            OK
+            propagated: SET b 1 PXAT 1700000000001
+            clock: +5
+            > SCAN 0 COUNT 100
+            [\"0\", []]
+            propagated: DEL b
+            propagated: DEL a
+            ",
+        );
+    }
+
     #[test]
     fn keys_by_pattern() {
         check(
