@@ -300,10 +300,28 @@ fn pings_keep_the_stream_alive_while_somebody_reads_it() {
          1> SYNC
          snapshot at 0, sized, to 1
          1! sent
-         ! tick 10000
+         ! tick 9000
+         ?
+         primary; A at 0; 10.0.0.1:0 online 0
+         ! tick 1000
          1! read
          reads *1\\r\\n$4\\r\\nping\\r\\n",
     );
+}
+
+/// The stock suite: INFO said `online`, and the primary refused writes for want of that very replica.
+#[test]
+fn a_replica_that_has_the_whole_payload_counts_as_good() {
+    let mut stage = primary();
+    stage.check(MARKED);
+    stage.check(
+        "1> PSYNC ? -1
+         to 1: +FULLRESYNC A 0
+         snapshot at 0, marked, to 1",
+    );
+    assert_eq!(stage.machines.good_replicas(stage.now()), 0);
+    stage.check("1! sent");
+    assert_eq!(stage.machines.good_replicas(stage.now()), 1);
 }
 
 #[test]
