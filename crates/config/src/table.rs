@@ -142,7 +142,7 @@ directives! {
     /// Milliseconds without progress after which stock servers log where they are.
     "watchdog-period" => watchdog_period: u32 = 0, NATURAL, HIDDEN, Kept;
     /// Skein's own. Whether a directive stops the start whose silent absence would lose data or open a door.
-    "unbuilt-directives" => unbuilt_directives: UnbuiltDirectives = UnbuiltDirectives::Stop, OWN, IMM, Now;
+    "unbuilt-directives" => unbuilt_directives: UnbuiltDirectives = UnbuiltDirectives::Stop, OWN, IMM.or(HIDDEN), Now;
 
     // ── Logs, slow commands, latency and notifications.
     /// The least that is logged.
