@@ -202,7 +202,7 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
         .filter(|session| session.kind == Kind::Normal)
         .count();
     let waiting =
-        |session: &&engine::Session| matches!(session.blocked, Some(Blocked::Wait { .. } | Blocked::Shutdown));
+        |session: &&engine::Session| session.blocked.is_some();
     let in_timeout_table = |session: &&engine::Session| {
         matches!(
             session.blocked,
@@ -350,7 +350,9 @@ fn persistence(facts: &Facts<'_>, text: &mut Text) {
     text.field("current_save_keys_processed", done);
     text.field("current_save_keys_total", all);
     text.field("rdb_changes_since_last_save", engine.data.dirty);
-    text.flag("rdb_bgsave_in_progress", persistence.is_saving());
+    // Full syncs are saves to stock, and its tools look here for them.
+    let syncing = crate::replication::transfers_running(state);
+    text.flag("rdb_bgsave_in_progress", persistence.is_saving() || syncing);
     text.field("rdb_last_save_time", persistence.last_save_seconds);
     text.field("rdb_last_bgsave_status", if persistence.last_ok { "ok" } else { "err" });
     text.field("rdb_last_bgsave_time_sec", persistence.last_duration_seconds);

@@ -158,9 +158,11 @@ impl Node {
             return buffer.len();
         };
         self.engine.data.stats.reads_processed += 1;
+        session.query_bytes = buffer.len();
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
         persistence::refresh_memory(&self.state, &mut self.engine);
+        let hard_limit_bytes = crate::settings::client_output_limit(&self.state.config).hard_bytes();
         let mut consumed = 0;
         while self.may_execute(id) && consumed < buffer.len() {
             let rest = &buffer[consumed..];
@@ -176,6 +178,7 @@ impl Node {
                         break;
                     }
                     consumed += bytes;
+                    self.enforce_hard_limit(id, hard_limit_bytes);
                 }
                 Parsed::Empty { consumed: bytes } => {
                     consumed += bytes;
@@ -353,8 +356,14 @@ impl Node {
         meters.repl_input.sample(stats.net_repl_input_bytes, now.mono_ms());
         meters.repl_output.sample(stats.net_repl_output_bytes, now.mono_ms());
         meters.peak_memory = meters.peak_memory.max(self.state.outside.allocated_bytes());
+        /// After how long a client's read buffer is shown as given back.
+        const IDLE_MS: u64 = 2000;
         let (mut input, mut output) = (0, 0);
-        for session in self.engine.sessions.iter() {
+        for session in self.engine.sessions.iter_mut() {
+            // The memory itself went back when the last request was complete.
+            if now.mono_ms().saturating_sub(session.last_active.mono_ms()) > IDLE_MS {
+                session.query_capacity = 0;
+            }
             input = input.max(session.query_capacity);
             output = output.max(session.out.capacity());
         }
@@ -380,6 +389,28 @@ impl Node {
         }
     }
 
+    /// Closes a client whose replies have outgrown the hard limit before any of it could be sent: it gets none of them.
+    fn enforce_hard_limit(&mut self, id: SessionId, hard_limit_bytes: u64) {
+        let Some(session) = self.engine.sessions.get_mut(id) else {
+            return;
+        };
+        let over = hard_limit_bytes > 0 && session.unsent_bytes() as u64 >= hard_limit_bytes;
+        if !over || session.kind != Kind::Normal {
+            return;
+        }
+        session.out.clear();
+        session.sent = 0;
+        session.close_now = true;
+        self.close_over_limit(id);
+    }
+
+    fn close_over_limit(&mut self, id: SessionId) {
+        let address = &self.engine.sessions[id].peer.address;
+        let line = format!("Client {address} scheduled to be closed ASAP for overcoming of output buffer limits.");
+        self.state.log(Level::Warning, line);
+        self.engine.data.notices.push(Notice::Close(id));
+    }
+
     /// Closes clients that leave too much unread. Replicas have limits of their own, kept by replication.
     fn enforce_output_limits(&mut self, now: Now) {
         let limits = crate::settings::client_output_limit(&self.state.config);
@@ -395,12 +426,7 @@ impl Node {
             }
         }
         for id in over {
-            let address = self.engine.sessions[id].peer.address.clone();
-            self.state.log(
-                Level::Warning,
-                format!("Client {address} scheduled to be closed ASAP for overcoming of output buffer limits."),
-            );
-            self.engine.data.notices.push(Notice::Close(id));
+            self.close_over_limit(id);
         }
     }
 

@@ -316,10 +316,8 @@ pub fn tick(state: &mut ServerState, engine: &mut Engine) {
 pub fn on_flushed_all(state: &mut ServerState, engine: &mut Engine) {
     state.persistence.cancel();
     if !crate::settings::save_points(&state.config).is_empty() {
-        let dirty = engine.data.dirty;
         // What goes wrong is in the log; the next save point tries again.
         let _ = save_now(state, engine);
-        engine.data.dirty = dirty;
     }
 }
 

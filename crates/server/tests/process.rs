@@ -395,3 +395,108 @@ fn a_large_file_is_loaded_while_clients_hear_of_it() {
     server.run().unwrap();
     assert_eq!(server.client().unwrap().ok(&["DBSIZE"]).unwrap().text(), "2000");
 }
+
+/// The stock suite: a replica that asks with SYNC never speaks again, so nothing woke its part of the stream.
+#[test]
+fn a_replica_that_asks_with_sync_gets_the_stream() {
+    let server = start(&[]);
+    let mut replica = server.client().unwrap();
+    replica.send_raw(b"SYNC\r\n").unwrap();
+    until("the payload being sent", || {
+        server
+            .info("replication")
+            .unwrap()
+            .get("slave0")
+            .is_some_and(|line| line.contains("state=online"))
+    });
+    let mut client = server.client().unwrap();
+    client.ok(&["SET", "key", "in the stream"]).unwrap();
+    let (read, _) = replica.read_until(b"in the stream\r\n", SOON);
+    assert!(read.ends_with(b"in the stream\r\n"), "{}", read.escape_ascii());
+}
+
+/// The stock suite: the stream went on without the session that applied it, and the replica crashed.
+#[test]
+fn a_killed_link_to_the_primary_is_made_anew() {
+    let (primary, replica) = (start(&[("repl-diskless-sync-delay", "0")]), start(&[]));
+    harness::server::replicate(&replica, primary.port()).unwrap();
+    harness::server::wait_caught_up(&primary, &[&replica], SOON).unwrap();
+    let mut client = replica.client().unwrap();
+    assert_eq!(client.ok(&["CLIENT", "KILL", "TYPE", "master"]).unwrap().text(), "1");
+    primary.client().unwrap().ok(&["SET", "key", "value"]).unwrap();
+    until("a partial resynchronization", || {
+        primary.info_field("stats", "sync_partial_ok").unwrap() == "1"
+    });
+    harness::server::wait_caught_up(&primary, &[&replica], SOON).unwrap();
+    assert_eq!(client.ok(&["GET", "key"]).unwrap().text(), "value");
+}
+
+/// The stock suite: a primary that was demoted in a transaction which had written crashed.
+#[test]
+fn a_transaction_may_demote_its_server() {
+    let server = start(&[]);
+    let mut replica = server.client().unwrap();
+    replica.send_raw(b"SYNC\r\n").unwrap();
+    until("a replica being there", || {
+        server.info_field("replication", "connected_slaves").unwrap() == "1"
+    });
+    let mut client = server.client().unwrap();
+    client.ok(&["MULTI"]).unwrap();
+    client.ok(&["SET", "before", "1"]).unwrap();
+    client.ok(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    client.ok(&["SET", "after", "1"]).unwrap();
+    client.ok(&["EXEC"]).unwrap();
+    let refused = client.call(&["SET", "k", "1"]).unwrap();
+    assert!(refused.text().starts_with("READONLY"), "{refused:?}");
+    // What it wrote as a primary is in the stream.
+    let (read, _) = replica.read_until(b"before\r\n$1\r\n1\r\n", SOON);
+    assert!(read.ends_with(b"before\r\n$1\r\n1\r\n"), "{}", read.escape_ascii());
+}
+
+/// The stock suite: one reply over the hard limit closes the connection, and nothing of it is sent.
+#[test]
+fn a_reply_over_the_hard_limit_is_not_sent() {
+    let server = start(&[("client-output-buffer-limit", "normal 100000 0 0")]);
+    let mut client = server.client().unwrap();
+    client.ok(&["SET", "large", &"x".repeat(200_000)]).unwrap();
+    assert!(client.call(&["GET", "large"]).is_err());
+    server.client().unwrap().ok(&["PING"]).unwrap();
+}
+
+/// The stock suite: EXEC runs on a replica without its primary only if every command of the queue might.
+#[test]
+fn a_queue_is_refused_when_one_of_its_commands_would_be() {
+    let server = start(&[("replica-serve-stale-data", "no")]);
+    let mut client = server.client().unwrap();
+    client.ok(&["MULTI"]).unwrap();
+    client.ok(&["GET", "k"]).unwrap();
+    let mut other = server.client().unwrap();
+    other.ok(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    let refused = client.call(&["EXEC"]).unwrap();
+    let text = refused.text();
+    assert!(text.starts_with("EXECABORT ") && text.contains("MASTERDOWN"), "{text}");
+    client.ok(&["MULTI"]).unwrap();
+    client.ok(&["INFO", "server"]).unwrap();
+    client.ok(&["EXEC"]).unwrap();
+}
+
+/// The stock suite: CLIENT PAUSE on a replica holds its primary's commands back too, and they are not lost.
+#[test]
+fn a_paused_replica_applies_nothing() {
+    let (primary, replica) = (start(&[("repl-diskless-sync-delay", "0")]), start(&[]));
+    harness::server::replicate(&replica, primary.port()).unwrap();
+    harness::server::wait_caught_up(&primary, &[&replica], SOON).unwrap();
+    let mut client = replica.client().unwrap();
+    client.ok(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+    primary.client().unwrap().ok(&["SET", "key", "value"]).unwrap();
+    let offset = primary.info_field("replication", "master_repl_offset").unwrap();
+    until("the write having come", || {
+        replica.info_field("replication", "slave_read_repl_offset").unwrap() == offset
+    });
+    assert_ne!(replica.info_field("replication", "slave_repl_offset").unwrap(), offset);
+    assert!(client.ok(&["GET", "key"]).unwrap().is_null());
+    client.ok(&["CLIENT", "UNPAUSE"]).unwrap();
+    until("the write being applied", || {
+        client.ok(&["GET", "key"]).is_ok_and(|reply| reply.text() == "value")
+    });
+}

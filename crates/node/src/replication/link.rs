@@ -141,9 +141,13 @@ pub(super) fn begin_stream(state: &mut ServerState, engine: &mut Engine, db: DbI
 }
 
 /// Applies what has come of the primary's stream, as far as it is complete.
-fn apply(state: &mut ServerState, engine: &mut Engine) {
+pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
     let mut asked = Vec::new();
     while let Some(id) = state.replication.primary {
+        // CLIENT PAUSE holds the primary's commands back like anybody's; `tick` goes on with them.
+        if engine.pauses.in_force().is_some() {
+            break;
+        }
         let machines = &mut state.replication.machines;
         let Some(incoming) = machines.next_command(engine.now, &mut asked) else {
             break;

@@ -241,6 +241,7 @@ pub fn tick(node: &mut Node) {
         machines.on_tick(now, dataset_bytes, asked);
         machines.on_turn_end(now, dataset_bytes, asked);
     });
+    link::apply(state, engine);
 }
 
 /// A snapshot went through a replica's socket, or did not.
@@ -287,6 +288,12 @@ pub fn resume(state: &mut ServerState, engine: &mut Engine, position: Position) 
         None => machines.resume_as_primary(engine.now, saved),
     }
     tell_engine(state, engine);
+}
+
+/// Whether a full sync is being sent.
+#[must_use]
+pub fn transfers_running(state: &ServerState) -> bool {
+    !state.replication.transfers.is_empty()
 }
 
 /// Bytes held by the replication stream and backlog.
