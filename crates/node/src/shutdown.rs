@@ -92,9 +92,21 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, options: Options, now
     finish(state, engine, options)
 }
 
+/// Begins to end the server because of a signal. While DEBUG PAUSE-CRON holds the timer, the end waits for it.
+pub fn begin_by_signal(state: &mut ServerState, engine: &mut Engine, options: Options, now: Now) -> Begun {
+    if !state.cron_paused {
+        return begin(state, engine, options, now);
+    }
+    let deadline_ms = now.mono_ms();
+    state.shutdown.get_or_insert(Pending { options, deadline_ms });
+    Begun::Waiting
+}
+
 /// Goes on waiting, or ends.
 pub fn tick(state: &mut ServerState, engine: &mut Engine) {
-    let Some(pending) = state.shutdown else { return };
+    let Some(pending) = state.shutdown.filter(|_| !state.cron_paused) else {
+        return;
+    };
     let in_time = pending.remaining_ms(engine.now) > 0;
     if in_time && !crate::replication::lagging_replicas(state).is_empty() {
         return;

@@ -153,7 +153,7 @@ impl Server {
         let Node { engine, state, .. } = &mut self.node;
         let now = engine.now;
         // What comes of it is in the log, and in the effects.
-        let _ = node::shutdown::begin(state, engine, options, now);
+        let _ = node::shutdown::begin_by_signal(state, engine, options, now);
     }
 
     fn accept(&mut self, index: u32) {

@@ -500,3 +500,20 @@ fn a_paused_replica_applies_nothing() {
         client.ok(&["GET", "key"]).is_ok_and(|reply| reply.text() == "value")
     });
 }
+
+/// The stock suite: between a signal and the timer that acts on it, SHUTDOWN ABORT still helps.
+#[test]
+fn a_signal_waits_for_the_timer_and_can_be_taken_back() {
+    let mut server = start(&[("enable-debug-command", "yes")]);
+    let mut client = server.client().unwrap();
+    client.ok(&["DEBUG", "PAUSE-CRON", "1"]).unwrap();
+    signal(server.pid(), "TERM").unwrap();
+    until("the signal being seen", || {
+        server.log().contains("scheduling shutdown")
+    });
+    client.ok(&["SHUTDOWN", "ABORT"]).unwrap();
+    assert!(server.log().contains("Shutdown manually aborted"), "{}", server.log());
+    client.ok(&["DEBUG", "PAUSE-CRON", "0"]).unwrap();
+    client.ok(&["PING"]).unwrap();
+    assert!(server.is_running());
+}
