@@ -160,6 +160,15 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Be
     Begun::Started
 }
 
+/// Begins a background save with the next tick, unless one runs.
+pub fn begin_later(state: &mut ServerState) -> Begun {
+    if state.persistence.is_saving() {
+        return Begun::AlreadyRunning;
+    }
+    state.persistence.scheduled = true;
+    Begun::Scheduled
+}
+
 /// A save of the dataset as it is now, if it can be frozen.
 fn job(state: &mut ServerState, engine: &mut Engine) -> Option<SaveJob> {
     let frozen = freeze(state, engine)?;
@@ -296,6 +305,11 @@ pub fn tick(state: &mut ServerState, engine: &mut Engine) {
     if !persistence.last_ok && seconds - persistence.last_try_seconds <= RETRY_SECONDS {
         return;
     }
+    if std::mem::take(&mut state.persistence.scheduled) {
+        begin(state, engine, false);
+        return;
+    }
+    let persistence = &state.persistence;
     let since = seconds - persistence.last_save_seconds;
     let dirty = engine.data.dirty;
     let reached = crate::settings::save_points(&state.config)

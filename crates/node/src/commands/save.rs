@@ -52,7 +52,13 @@ fn bgsave(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         _ => return Err(Error::Syntax),
     };
     let (state, engine) = split(ctx);
-    match persistence::begin(state, engine, schedule) {
+    let begun = if engine.in_exec() {
+        // What the transaction has written so far is in the dataset, but has no offset before all of it has.
+        persistence::begin_later(state)
+    } else {
+        persistence::begin(state, engine, schedule)
+    };
+    match begun {
         Begun::Started => ctx.reply.simple("Background saving started"),
         Begun::Scheduled => ctx.reply.simple("Background saving scheduled"),
         Begun::Refused => return Err(Error::fixed(persistence::TOO_MANY_VIEWS)),
