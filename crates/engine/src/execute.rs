@@ -382,6 +382,9 @@ impl Engine {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) -> crate::error::Result {
+        if self.in_exec && self.became_read_only(id, command) {
+            return Err(gates::READ_ONLY);
+        }
         let session = &mut self.sessions[id];
         let reply = Reply::new(out, session.proto);
         let now = self.now;
@@ -459,6 +462,15 @@ impl Engine {
         }
         self.in_exec = false;
         self.scratch = out;
+    }
+
+    /// Whether a write stands in a queue that a primary accepted, behind a REPLICAOF: our data is not ours to change any more.
+    fn became_read_only(&self, id: SessionId, command: CommandId) -> bool {
+        let settings = &self.data.settings;
+        settings.role == crate::settings::Role::Replica
+            && settings.replica_read_only
+            && self.table[command].flags.has(Flags::WRITE)
+            && !self.sessions[id].is_primary()
     }
 
     /// Reads the monotonic clock, in microseconds.

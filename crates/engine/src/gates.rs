@@ -21,7 +21,7 @@ pub enum Verdict {
 const NO_AUTH: Error = Error::fixed("NOAUTH Authentication required.");
 const OOM: Error = Error::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 const NO_REPLICAS: Error = Error::fixed("NOREPLICAS Not enough good replicas to write.");
-const READ_ONLY: Error = Error::fixed("READONLY You can't write against a read only replica.");
+pub(crate) const READ_ONLY: Error = Error::fixed("READONLY You can't write against a read only replica.");
 const LOADING: Error = Error::fixed("LOADING Redis is loading the dataset in memory");
 const MASTER_DOWN: Error =
     Error::fixed("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
