@@ -13,18 +13,43 @@ struct File {
     synced: bool,
 }
 
+#[derive(Default)]
+struct Files {
+    by_name: BTreeMap<String, File>,
+    /// How many bytes can still be written before every operation fails.
+    room_bytes: Option<u64>,
+}
+
+impl Files {
+    fn is_broken(&self) -> bool {
+        self.room_bytes == Some(0)
+    }
+
+    fn works(&self) -> io::Result<()> {
+        match self.is_broken() {
+            false => Ok(()),
+            true => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+}
+
 /// The files of one server; they outlive its crashes.
 #[derive(Clone, Default)]
-pub struct MemoryDisk(Arc<Mutex<BTreeMap<String, File>>>);
+pub struct MemoryDisk(Arc<Mutex<Files>>);
 
 impl MemoryDisk {
-    fn files(&self) -> MutexGuard<'_, BTreeMap<String, File>> {
+    fn files(&self) -> MutexGuard<'_, Files> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After so many more bytes the disk takes nothing, does nothing; `None` ends that.
+    pub fn fail_after(&self, bytes: Option<u64>) {
+        self.files().room_bytes = bytes;
     }
 
     /// The machine stops: of files that were not synced, some part stays.
     pub fn crash(&self, rng: &mut Rng) {
-        for file in self.files().values_mut().filter(|file| !file.synced) {
+        for file in self.files().by_name.values_mut().filter(|file| !file.synced) {
             let kept = rng.below(file.bytes.len() as u64 + 1);
             file.bytes.truncate(kept as usize);
         }
@@ -39,10 +64,14 @@ struct Writing {
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut files = self.disk.files();
-        let file = files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
-        file.bytes.extend_from_slice(bytes);
+        files.works()?;
+        let room = files.room_bytes.unwrap_or(u64::MAX);
+        let taken = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+        let file = files.by_name.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        file.bytes.extend_from_slice(&bytes[..taken]);
         file.synced = false;
-        Ok(bytes.len())
+        files.room_bytes = files.room_bytes.map(|room| room - taken as u64);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -52,7 +81,9 @@ impl Write for Writing {
 
 impl DiskFile for Writing {
     fn sync(&mut self) -> io::Result<()> {
-        if let Some(file) = self.disk.files().get_mut(&self.name) {
+        let mut files = self.disk.files();
+        files.works()?;
+        if let Some(file) = files.by_name.get_mut(&self.name) {
             file.synced = true;
         }
         Ok(())
@@ -62,12 +93,14 @@ impl DiskFile for Writing {
 impl Disk for MemoryDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
         let files = self.files();
-        let file = files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let file = files.by_name.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Cursor::new(file.bytes.clone())))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.files().insert(name.to_owned(), File::default());
+        let mut files = self.files();
+        files.works()?;
+        files.by_name.insert(name.to_owned(), File::default());
         Ok(Box::new(Writing {
             disk: self.clone(),
             name: name.to_owned(),
@@ -76,18 +109,21 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut files = self.files();
-        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.to_owned(), file);
+        files.works()?;
+        let file = files.by_name.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.by_name.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let removed = self.files().remove(name);
+        let mut files = self.files();
+        files.works()?;
+        let removed = files.by_name.remove(name);
         removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn size(&self, name: &str) -> io::Result<Option<u64>> {
-        Ok(self.files().get(name).map(|file| file.bytes.len() as u64))
+        Ok(self.files().by_name.get(name).map(|file| file.bytes.len() as u64))
     }
 
     fn enter(&self, _directory: &str) -> io::Result<()> {
@@ -100,11 +136,16 @@ impl Disk for MemoryDisk {
 }
 
 /// What surrounds a node of the world.
-pub struct Machine(pub MemoryDisk);
+pub struct Machine {
+    /// Its files.
+    pub disk: MemoryDisk,
+    /// What it says of its free memory: little makes snapshots go through a file.
+    pub available_memory_bytes: Option<u64>,
+}
 
 impl Outside for Machine {
     fn disk(&self) -> Arc<dyn Disk> {
-        Arc::new(self.0.clone())
+        Arc::new(self.disk.clone())
     }
 
     fn allocated_bytes(&self) -> u64 {
@@ -116,7 +157,10 @@ impl Outside for Machine {
     }
 
     fn resources(&self) -> Resources {
-        Resources::default()
+        Resources {
+            available_memory_bytes: self.available_memory_bytes,
+            ..Resources::default()
+        }
     }
 
     fn purge_memory(&mut self) {}

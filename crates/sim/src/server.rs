@@ -1,14 +1,21 @@
 //! One server of the world: a node, its disk, and what it is in the middle of.
 
-use base::Rng;
+use base::{Offset, ReplId, Rng};
 use config::{Config, Primary, ReplicaOf};
-use engine::SessionId;
 use engine::session::Peer;
+use node::jobs::LoadFailure;
+use node::jobs::Loaded;
 use node::{LoadJob, Node, Opened, SaveJob};
 use repl::ReplicationView;
 
+use crate::clients::Client;
 use crate::disk::{Machine, MemoryDisk};
 use crate::time;
+
+/// How many clients each server has; the last one is its operator, who opens no transactions.
+const CLIENTS: usize = 3;
+/// Which client is the operator.
+pub const OPERATOR: usize = CLIENTS - 1;
 
 /// The link as the outside knows it.
 #[derive(Default)]
@@ -33,36 +40,70 @@ pub enum Link {
 pub struct Loading {
     /// The connection's number.
     pub connection: u64,
-    /// What the node asked for.
-    pub job: LoadJob,
+    /// What the node asked for; `None` once the thread has read it all.
+    pub job: Option<LoadJob>,
     /// What has come since.
     pub received: Vec<u8>,
 }
 
-/// A save that takes its time.
-pub struct Saving {
-    /// What the node asked for.
-    pub job: SaveJob,
-    /// When it ends.
+/// A load whose end is on its way to the node.
+pub struct LoadEnd {
+    /// Which load.
+    pub id: u64,
+    /// What came of it.
+    pub result: Result<Box<Loaded>, LoadFailure>,
+    /// When the node hears of it.
     pub due_ms: u64,
+    /// The data as it was before, as a fingerprint; `None` if it was given up to make room.
+    pub before: Option<u64>,
 }
+
+/// A save that takes its time.
+pub enum Saving {
+    /// The thread has not come to it yet.
+    Waiting {
+        /// What the node asked for.
+        job: Box<SaveJob>,
+        /// When it is done.
+        due_ms: u64,
+    },
+    /// On its way to the node.
+    Done {
+        /// Which save.
+        id: u64,
+        /// What came of it.
+        result: Result<u64, String>,
+        /// When the node hears of it.
+        due_ms: u64,
+    },
+}
+
+/// What changes whenever a server's data or its place in history does.
+pub type Version = (u64, u64, u64, ReplId, bool);
 
 /// See the module.
 pub struct Server {
-    /// The node; `None` after a crash.
+    /// The node; `None` while the process does not run.
     pub node: Option<Node>,
     /// The disk.
     pub disk: MemoryDisk,
-    /// A client's session.
-    pub client: Option<SessionId>,
+    /// Its clients.
+    pub clients: Vec<Client>,
     /// The link to its primary.
     pub link: Link,
+    /// Loads that have ended.
+    pub load_ends: Vec<LoadEnd>,
     /// Saves under way.
     pub saves: Vec<Saving>,
-    /// When it starts again after a crash.
+    /// The load at the start, and when it is over.
+    starting: Option<(u64, node::start::StartLoad)>,
+    /// When it starts again.
     pub restart_ms: u64,
     /// The version of its data that was last compared.
-    pub compared: Option<(u64, u64, u64, base::ReplId)>,
+    pub compared: Option<Version>,
+    /// Of which history its stream was compared, how far, and whether it wrote it.
+    pub seen: (ReplId, Offset, bool),
+    available_memory_bytes: Option<u64>,
     config: Config,
 }
 
@@ -89,86 +130,124 @@ impl Server {
         config.repl_ping_replica_period = 1;
         config.repl_diskless_sync = rng.chance(2, 3);
         config.repl_diskless_sync_delay = rng.below(2) as u32;
-        config.repl_backlog_size = *rng.pick(&[500, 4_000, 1 << 20]);
+        config.repl_backlog_size = *rng.pick(&[500, 4_000, 40_000, 1 << 20]);
         config.repl_backlog_ttl = *rng.pick(&[0, 2, 3600]);
+        config.replica_serve_stale_data = rng.chance(2, 3);
+        config.rdbcompression = rng.chance(1, 2);
+        config.shutdown_timeout = rng.below(3) as u32;
         config.save = config::SavePoints(Vec::new());
         config.replicaof = replica_of(primary);
         Self {
             node: None,
             disk: MemoryDisk::default(),
-            client: None,
+            clients: Vec::new(),
             link: Link::Down,
+            load_ends: Vec::new(),
             saves: Vec::new(),
+            starting: None,
             restart_ms: 0,
             compared: None,
+            seen: (ReplId::NONE, Offset(0), false),
+            available_memory_bytes: rng.chance(1, 5).then_some(1),
             config,
         }
     }
 
-    /// Starts, with what is on the disk.
-    pub fn start(&mut self, rng: &mut Rng) {
-        let machine = Box::new(Machine(self.disk.clone()));
-        let node = Node::new(self.config.clone(), machine, time::now(), rng.next_u64(), time::mono_us);
-        let mut node = node.expect("the world's configuration renames no command");
+    /// Starts, with what is on the disk; that takes until [`Self::finish_start`].
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn start(&mut self, rng: &mut Rng) -> Result<(), String> {
+        let machine = Box::new(Machine {
+            disk: self.disk.clone(),
+            available_memory_bytes: self.available_memory_bytes,
+        });
+        let mut node = Node::new(self.config.clone(), machine, time::now(), rng.next_u64(), time::mono_us)?;
         node.begin_turn(time::now());
         let Node { engine, state, .. } = &mut node;
-        if let Err(what) = node::start::load_in_place(state, engine) {
-            panic!("a file that was renamed into its place does not load: {what}");
-        }
-        let peer = Peer {
-            address: "10.0.0.1:1".into(),
-            loopback: true,
-            ..Peer::default()
-        };
-        match node.open(peer) {
-            Opened::Session(id) => self.client = Some(id),
-            Opened::Refused(_) => panic!("the first client is refused"),
-        }
+        let load = node::start::begin(state, engine)?;
+        self.starting = load.map(|load| (time::now_ms() + rng.below(400), load));
         self.node = Some(node);
+        self.compared = None;
+        self.clients.clear();
+        self.open_clients()
     }
 
-    /// Stops without a word. It starts again as what it was, as if CONFIG REWRITE followed every change.
-    pub fn crash(&mut self, rng: &mut Rng) {
+    /// Loads the file, once its time has come.
+    ///
+    /// # Errors
+    /// When what was renamed into its place does not load.
+    pub fn finish_start(&mut self) -> Result<(), String> {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let Some((_, load)) = self.starting.take_if(|(due_ms, _)| time::now_ms() >= *due_ms) else {
+            return Ok(());
+        };
+        let Node { engine, state, .. } = node;
+        node::start::run_in_place(state, engine, load)
+    }
+
+    /// Connects the clients that are not connected.
+    ///
+    /// # Errors
+    /// When the server takes none.
+    pub fn open_clients(&mut self) -> Result<(), String> {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        for at in 0..CLIENTS {
+            let known = self
+                .clients
+                .get(at)
+                .and_then(|client| node.engine.sessions.get(client.session));
+            if known.is_some() {
+                continue;
+            }
+            let peer = Peer {
+                address: "10.0.0.1:1".into(),
+                loopback: true,
+                ..Peer::default()
+            };
+            let Opened::Session(id) = node.open(peer) else {
+                return Err("a client is refused".into());
+            };
+            match self.clients.get_mut(at) {
+                Some(lost) => *lost = Client::new(id),
+                None => self.clients.push(Client::new(id)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The process is gone. It starts again as what it was, as if CONFIG REWRITE followed every change. A save that was
+    /// under way gets as far as it gets.
+    pub fn stop(&mut self, rng: &mut Rng) {
         if let Some(node) = self.node.take() {
             self.config.replicaof = node.state.config.replicaof.clone();
         }
-        self.client = None;
+        for saving in std::mem::take(&mut self.saves) {
+            if let Saving::Waiting { job, .. } = saving {
+                self.disk.fail_after(Some(rng.below(3_000)));
+                // Nobody is left to hear of it.
+                let _ = node::jobs::run_save(&self.disk, *job, &mut |_| {});
+            }
+        }
+        self.disk.fail_after(None);
+        self.clients.clear();
         self.link = Link::Down;
-        self.saves.clear();
-        self.disk.crash(rng);
+        self.load_ends.clear();
+        self.starting = None;
+        self.compared = None;
+        self.seen = (ReplId::NONE, Offset(0), false);
         self.restart_ms = time::now_ms() + 100 + rng.below(2_000);
     }
 
-    /// Runs a client's command; `None` while its session cannot take one.
-    pub fn command(&mut self, line: &str) -> Option<String> {
-        let node = self.node.as_mut()?;
-        let client = self.client?;
-        if node.engine.sessions.get(client)?.blocked.is_some() {
-            return None;
-        }
-        let mut request = Vec::new();
-        let words: Vec<&str> = line.split(' ').collect();
-        resp::write_command(&mut request, words.iter());
-        if node.input(client, &request) == 0 {
-            // Held back by a pause: the node waits for it to be offered again.
-            if let Some(session) = node.engine.sessions.get_mut(client) {
-                session.blocked = None;
-            }
-            return None;
-        }
-        let session = node.engine.sessions.get(client)?;
-        let reply = String::from_utf8_lossy(&session.out[session.sent..]).into_owned();
-        node.sent(client, reply.len());
-        Some(reply)
-    }
-
-    /// A number that changes whenever the data or its place in history does.
+    /// See [`Version`].
     #[must_use]
-    pub fn version(&self) -> Option<(u64, u64, u64, base::ReplId)> {
+    pub fn version(&self) -> Option<Version> {
         let node = self.node.as_ref()?;
         let data = &node.engine.data;
         let (id, end) = node::replication::place(&node.state);
-        Some((end.0, data.dirty, data.stats.commands + data.stats.expired_keys, id))
+        let changes = data.stats.commands + data.stats.expired_keys;
+        let is_primary = data.settings.role == engine::settings::Role::Primary;
+        Some((end.0, data.dirty, changes, id, is_primary))
     }
 
     /// What replication shows.

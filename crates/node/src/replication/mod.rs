@@ -389,6 +389,12 @@ pub fn view(node: &Node) -> repl::ReplicationView {
     node.state.replication.machines.view(node.engine.now)
 }
 
+/// The stream as it is kept.
+#[must_use]
+pub fn stream(state: &ServerState) -> &repl::stream::Stream {
+    state.replication.machines.stream()
+}
+
 /// Our history's name, and how far our data has it.
 #[must_use]
 pub fn place(state: &ServerState) -> (base::ReplId, base::Offset) {
