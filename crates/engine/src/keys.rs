@@ -599,6 +599,11 @@ impl<'a> Writer<'a> {
 
     pub(crate) fn commit(&mut self, key: &[u8], event: Event) {
         self.commits += 1;
+        self.tell(key, event);
+    }
+
+    /// Tells watchers and listeners of a change that is counted elsewhere.
+    pub(crate) fn tell(&mut self, key: &[u8], event: Event) {
         let db = self.reader.db;
         self.reader.data.watch.touch(db, key);
         self.reader.data.notify(db, event, key);

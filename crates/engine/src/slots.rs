@@ -41,30 +41,38 @@ impl<'c, 'a> KeySlot<'c, 'a> {
 
     /// Removes the key; whether it was there. A heavy value is freed off this thread.
     pub fn remove(mut self, event: Event) -> bool {
-        match self.detach(event) {
-            Some(removed) => {
-                self.keys.reader.data.discard(removed);
-                true
-            }
-            None => false,
-        }
+        let Some(removed) = self.detach() else { return false };
+        self.keys.commit(self.key, event);
+        self.keys.reader.data.discard(removed);
+        true
     }
 
-    /// Removes the key and hands its value and expiry over, to be put elsewhere.
+    /// Removes the key and hands its value and expiry over, to be put elsewhere: the change is counted there.
     pub fn take(mut self, event: Event) -> Option<Removed> {
-        self.detach(event)
+        let removed = self.detach()?;
+        self.keys.tell(self.key, event);
+        Some(removed)
     }
 
-    fn detach(&mut self, event: Event) -> Option<Removed> {
+    fn detach(&mut self) -> Option<Removed> {
         let (key, hash) = (self.key, self.hash);
         let removed = self.database().remove(key, hash)?;
         self.keys.note_expiry(key, None);
-        self.keys.commit(key, event);
         Some(removed)
+    }
+
+    /// Takes away what is there before something else is put in its place, if it is heavy: it is freed off this thread.
+    fn make_way(&mut self) {
+        if matches!(self.entry().map(StrRef::of), Some(Ok(StrRef::Chunked(_)))) {
+            if let Some(removed) = self.detach() {
+                self.keys.reader.data.discard(removed);
+            }
+        }
     }
 
     /// Puts a value, with its expiry, at this key, in place of what is there.
     pub fn put(mut self, value: Removed, event: Event) {
+        self.make_way();
         let (key, hash) = (self.key, self.hash);
         self.database().insert(key, hash, value);
         self.keys.stamp_used(key, hash);
@@ -155,6 +163,7 @@ impl<'c, 'a> StringSlot<'c, 'a> {
             Expiry::Clear => None,
             Expiry::At(at) => Some(at),
         };
+        self.slot.make_way();
         self.slot.database().set(key, hash, value, expiry);
         self.slot.keys.stamp_new(key, hash);
         self.slot.keys.note_expiry(key, expiry);
