@@ -135,7 +135,10 @@ fn rewriting_twice_changes_nothing_more() {
     let text = "# a\nport 7000\nsave 1 2\nsave 3 4\nmaxmemory 100mb\n\n\n# b\nslaveof a 1\n";
     let config = load_text(text, &[]).unwrap();
     let once = config.rewrite(text.as_bytes(), RewriteScope::Everything);
-    assert_eq!(config.rewrite(&once, RewriteScope::Everything), [&once[..], b"\n"].concat());
+    assert_eq!(
+        config.rewrite(&once, RewriteScope::Everything),
+        [&once[..], b"\n"].concat()
+    );
     let reloaded = load_text(std::str::from_utf8(&once).unwrap(), &[]).unwrap();
     assert_eq!(config.get([&b"*"[..]]), reloaded.get([&b"*"[..]]));
 }

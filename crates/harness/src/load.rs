@@ -24,10 +24,19 @@ pub fn fill(server: &Server, keys: u64, bytes: usize) -> Result<()> {
     let mut client = server.client()?;
     let mut rng = Rng::new(keys);
     in_batches(&mut client, keys, |n, out| {
-        let mut value = vec![b'x'; bytes];
-        rng.fill_hex(&mut value[..bytes.min(32)]);
+        let value = noise(&mut rng, bytes);
         write_command(out, &[b"SET".to_vec(), [b"key:".as_slice(), &text(n)].concat(), value]);
     })
+}
+
+/// Printable bytes that no compressor makes shorter by much.
+fn noise(rng: &mut Rng, bytes: usize) -> Vec<u8> {
+    let mut value = Vec::with_capacity(bytes + 8);
+    while value.len() < bytes {
+        value.extend(rng.next_u64().to_le_bytes().map(|byte| b'0' + byte % 64));
+    }
+    value.truncate(bytes);
+    value
 }
 
 /// Fills three databases with `keys` strings of mixed size (empty to 200 kB, mostly small), numbers among them; a third
@@ -210,8 +219,7 @@ fn write_on(mut client: Client, plan: &Plan, stop: &AtomicBool, done: &AtomicU64
 fn write_something(rng: &mut Rng, plan: &Plan, out: &mut Vec<u8>) -> usize {
     let key = [b"key:".as_slice(), &text(rng.below(plan.keys))].concat();
     if let Some(bytes) = plan.set_bytes {
-        let mut value = vec![b'x'; bytes];
-        rng.fill_hex(&mut value[..bytes.min(16)]);
+        let value = noise(rng, bytes);
         write_command(out, &[b"SET".to_vec(), key, value]);
         return 1;
     }

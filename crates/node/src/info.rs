@@ -201,8 +201,7 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
         .iter()
         .filter(|session| session.kind == Kind::Normal)
         .count();
-    let waiting =
-        |session: &&engine::Session| session.blocked.is_some();
+    let waiting = |session: &&engine::Session| session.blocked.is_some();
     let in_timeout_table = |session: &&engine::Session| {
         matches!(
             session.blocked,

@@ -141,7 +141,9 @@ pub fn begin(state: &mut ServerState, engine: &mut Engine, schedule: bool) -> Be
         state.persistence.scheduled = true;
         return Begun::Scheduled;
     }
-    let Some(job) = job(state, engine) else { return Begun::Refused };
+    let Some(job) = job(state, engine) else {
+        return Begun::Refused;
+    };
     state.persistence.last_try_seconds = engine.now.unix_ms().seconds();
     state.persistence.running = Some(Running {
         id: job.id,

@@ -508,9 +508,7 @@ fn a_signal_waits_for_the_timer_and_can_be_taken_back() {
     let mut client = server.client().unwrap();
     client.ok(&["DEBUG", "PAUSE-CRON", "1"]).unwrap();
     signal(server.pid(), "TERM").unwrap();
-    until("the signal being seen", || {
-        server.log().contains("scheduling shutdown")
-    });
+    until("the signal being seen", || server.log().contains("scheduling shutdown"));
     client.ok(&["SHUTDOWN", "ABORT"]).unwrap();
     assert!(server.log().contains("Shutdown manually aborted"), "{}", server.log());
     client.ok(&["DEBUG", "PAUSE-CRON", "0"]).unwrap();

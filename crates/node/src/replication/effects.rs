@@ -91,7 +91,10 @@ fn session_of(engine: &Engine, replica: ReplicaId) -> Option<SessionId> {
 fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Transfer) {
     let Some(frozen) = crate::persistence::freeze(state, engine) else {
         // They lose their connections, and ask again.
-        let ids = transfer.replicas.iter().filter_map(|replica| session_of(engine, *replica));
+        let ids = transfer
+            .replicas
+            .iter()
+            .filter_map(|replica| session_of(engine, *replica));
         let closing: Vec<Notice> = ids.map(Notice::Close).collect();
         return engine.data.notices.extend(closing);
     };
