@@ -22,7 +22,7 @@ use harness::Result;
 const USAGE: &str = "cargo xtask TASK [options]
 
   tidy                   what the compiler cannot check: crate arrows, file sizes, leftovers
-  test [--quick]         everything below but bench, tcl and long-sync; installs the stock server
+  test [--quick]         everything below; installs the stock server
   tutorial               the tutorial, driven by the stock redis-cli
   oracle                 random commands to both servers, replies compared byte for byte
       [--commands N] [--seed S] [--a PATH] [--b PATH] [--tamper]
@@ -32,7 +32,7 @@ const USAGE: &str = "cargo xtask TASK [options]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
   bench                  beside a stock server and a server that does nothing  [--quick] [--rounds N] [--against PATH]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs
-  memcheck               the ds tests under AddressSanitizer, or valgrind
+  memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 
 Common: --binary PATH    test this program instead of building skein; a stock redis-server must pass too
         --tamper         harm the result on purpose before it is checked; the task must then fail";

@@ -1,5 +1,5 @@
 //! The tests of the crates with unsafe code, under a checker of memory errors: AddressSanitizer where a nightly toolchain
-//! is installed, else valgrind.
+//! is installed, else valgrind; and the reference counts under loom.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,8 +10,8 @@ use harness::{Context, Result, bail};
 use crate::build;
 use crate::report::Report;
 
-/// The crates with unsafe code.
-const CRATES: [&str; 2] = ["skein-ds", "skein-net"];
+/// The crates with unsafe code, and the one whose tests use the freezable structures hardest.
+const CRATES: [&str; 3] = ["skein-ds", "skein-keyspace", "skein-net"];
 
 pub fn run() -> Result<bool> {
     let mut report = Report::default();
@@ -21,15 +21,39 @@ pub fn run() -> Result<bool> {
             .output();
         if nightly.is_ok_and(|output| output.status.success()) {
             report.case(&format!("{krate} under AddressSanitizer"), || address_sanitizer(krate));
-        } else if find_program("valgrind").is_some() {
-            report.case(&format!("{krate} under valgrind"), || valgrind(krate));
         } else {
-            bail!(
-                "neither a nightly toolchain nor valgrind is installed; install one: rustup toolchain install nightly"
-            );
+            if find_program("valgrind").is_none() {
+                harness::stock::install(&["valgrind"])
+                    .context(|| "neither a nightly toolchain nor valgrind is installed; install one of them")?;
+            }
+            report.case(&format!("{krate} under valgrind"), || valgrind(krate));
         }
     }
+    report.case("reference counts in every interleaving, by loom", loom);
     Ok(report.finish())
+}
+
+fn loom() -> Result<String> {
+    let status = Command::new("cargo")
+        .args([
+            "test",
+            "--quiet",
+            "--release",
+            "--package",
+            "skein-ds",
+            "--test",
+            "count_loom",
+        ])
+        .arg("--target-dir")
+        .arg(build::target_dir().join("loom"))
+        .env("RUSTFLAGS", "--cfg loom")
+        .current_dir(build::root())
+        .status()
+        .context(|| "running the tests under loom")?;
+    if !status.success() {
+        bail!("an interleaving breaks the counts, or the test does not build");
+    }
+    Ok(String::new())
 }
 
 fn address_sanitizer(krate: &str) -> Result<String> {
@@ -55,7 +79,7 @@ fn address_sanitizer(krate: &str) -> Result<String> {
         ])
         .arg("--target-dir")
         .arg(&target)
-        .env("RUSTFLAGS", "-Zsanitizer=address -Cdebuginfo=1")
+        .env("RUSTFLAGS", "-Zsanitizer=address -Cdebuginfo=1 --cfg slow_checker")
         .env("ASAN_OPTIONS", "detect_leaks=1")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO")

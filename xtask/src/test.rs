@@ -45,6 +45,10 @@ pub fn run(args: &Args) -> Result<bool> {
         part(&mut report, &["oracle", "--commands", size("120000", "20000")])?;
         part(&mut report, &["interop", "--keys", size("200000", "5000")])?;
         part(&mut report, &["faults", "--trials", size("200", "20")])?;
+        part(&mut report, &["long-sync", "--megabytes", size("1000", "100")])?;
+        part(&mut report, &["tcl"])?;
+        part(&mut report, &["memcheck"])?;
+        report.case("bench runs", || bench(quick));
         // The checks themselves: harmed on purpose, they must fail.
         for words in [
             &["tutorial", "--tamper"][..],
@@ -57,6 +61,19 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     println!("all in {:.0} s", start.elapsed().as_secs_f64());
     Ok(report.finish())
+}
+
+/// The benchmark, small: that it runs and compares, not what it measures.
+fn bench(quick: bool) -> Result<String> {
+    let (requests, keys) = if quick { ("5000", "20000") } else { ("20000", "100000") };
+    let output = own(&["bench", "--quick", "--requests", requests, "--keys", keys])?
+        .output()
+        .context(|| "starting the benchmark")?;
+    if !output.status.success() {
+        bail!("the benchmark failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    Ok(String::new())
 }
 
 fn cargo(args: &[&str]) -> Result<String> {
