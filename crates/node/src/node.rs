@@ -170,9 +170,11 @@ impl Node {
                 Parsed::Command { consumed: bytes } => {
                     let replica_out = self.replica_output(id);
                     let flow = self.engine.execute(&mut self.state, id, argv.args(rest));
-                    if replica_out.is_some_and(|before| self.replica_output(id).is_some_and(|after| after > before)) {
-                        let name = String::from_utf8_lossy(argv.args(rest).get(0)).to_lowercase();
-                        crate::replication::misbehaved(self, id, &name);
+                    if let Some(before) = replica_out
+                        && self.replica_output(id).is_some_and(|after| after > before)
+                    {
+                        let name = self.last_command_name(id);
+                        crate::replication::misbehaved(self, id, before, &name);
                     }
                     if flow == Flow::Postponed {
                         break;
@@ -200,6 +202,12 @@ impl Node {
         }
         self.after_execution();
         consumed
+    }
+
+    /// `get`, `client|list`: what a session sent last, if that is a command.
+    fn last_command_name(&self, id: SessionId) -> String {
+        let last = self.engine.sessions.get(id).and_then(|session| session.last_command);
+        last.map_or_else(String::new, |command| self.engine.table[command].full_name.clone())
     }
 
     /// How much output a replica's session has; `None` for other sessions.

@@ -515,3 +515,23 @@ fn a_signal_waits_for_the_timer_and_can_be_taken_back() {
     client.ok(&["PING"]).unwrap();
     assert!(server.is_running());
 }
+
+/// The stock suite: a replica that sends a command with a reply is closed, and the log says what it was told.
+#[test]
+fn a_replica_that_asks_for_keys_is_closed() {
+    let server = start(&[("repl-diskless-sync-delay", "0")]);
+    for _ in 0..3 {
+        let mut replica = server.client().unwrap();
+        let synchronizing = replica.ok(&["PSYNC", "nonsense", "-1"]).unwrap();
+        assert!(synchronizing.text().starts_with("FULLRESYNC "), "{synchronizing:?}");
+        replica.send(&["GET", "foo"]).unwrap();
+        assert!(replica.read_until(b"", SOON).1, "it is still connected");
+    }
+    let log = server.log();
+    for words in [
+        "== CRITICAL == This master is sending an error to its replica: 'ERR Replica can't interact with the keyspace'",
+        "Replica generated a reply to command 'get', disconnecting it: ",
+    ] {
+        assert!(log.contains(words), "{words:?} is not in\n{log}");
+    }
+}

@@ -193,7 +193,7 @@ fn belongs_in_a_stream(engine: &Engine, args: Args<'_>) -> bool {
 }
 
 /// The text of the first error in a reply, or among the replies of a transaction.
-fn first_error(reply: &[u8]) -> Option<String> {
+pub(super) fn first_error(reply: &[u8]) -> Option<String> {
     let line = |at: &[u8]| {
         let end = at.iter().position(|byte| *byte == b'\r').unwrap_or(at.len());
         String::from_utf8_lossy(&at[..end]).into_owned()

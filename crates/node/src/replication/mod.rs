@@ -208,14 +208,25 @@ pub fn keepalive(state: &mut ServerState, now: Now, id: SessionId) {
         .on_replica_keepalive(now, ReplicaId(id.number));
 }
 
-/// A replica's command wrote a reply, which would stand in the middle of its stream: it is closed.
-pub fn misbehaved(node: &mut Node, id: SessionId, command: &str) {
+/// A replica's command wrote a reply, at `reply_from` of its output, which would stand in the middle of its stream: it is closed.
+pub fn misbehaved(node: &mut Node, id: SessionId, reply_from: usize, command: &str) {
     let Node { engine, state, .. } = node;
     let address = engine
         .sessions
         .get(id)
         .map(|session| session.peer.address.clone())
         .unwrap_or_default();
+    let session = engine.sessions.get(id);
+    let reply = session.and_then(|session| session.out.get(reply_from..)).unwrap_or_default();
+    if let Some(error) = link::first_error(reply) {
+        state.log(
+            engine::host::Level::Warning,
+            format!(
+                "== CRITICAL == This master is sending an error to its replica: '{error}' after processing the command \
+                 '{command}'"
+            ),
+        );
+    }
     state.log(
         engine::host::Level::Warning,
         format!("Replica generated a reply to command '{command}', disconnecting it: addr={address}"),

@@ -125,6 +125,10 @@ impl Losses {
     /// A full resynchronization of this replica did not end well. The next may begin at once, the one after that must
     /// wait a second, then two, four and so on.
     pub(super) fn record_setback(&mut self, ip: &str, port: u16, now: Now) {
+        // One that did not say where it listens cannot be told from others at its address.
+        if port == 0 {
+            return;
+        }
         let known = self
             .setbacks
             .iter_mut()
@@ -195,6 +199,11 @@ mod tests {
             [0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]
         );
         assert_eq!(losses.not_before_ms("a", 2), 0, "another replica is not punished");
+
+        for _ in 0..3 {
+            losses.record_setback("a", 0, now);
+        }
+        assert_eq!(losses.not_before_ms("a", 0), 0, "it may have been three of them");
 
         losses.forgive("a", 1);
         assert_eq!(losses.not_before_ms("a", 1), 0);
