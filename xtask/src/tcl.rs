@@ -20,6 +20,8 @@ const FILE_SECONDS: u64 = 600;
 struct Entry {
     file: String,
     skipped: Vec<String>,
+    /// Texts that name top-level blocks to be cut out: they do outside of tests what is not built, and end the file.
+    cut: Vec<String>,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -28,13 +30,14 @@ pub fn run(args: &Args) -> Result<bool> {
     let wanted = args.rest();
     let suite = suite(&program)?;
     let mut report = Report::default();
-    let mut skipped = 0;
+    let (mut skipped, mut blocks) = (0, 0);
     for entry in entries
         .iter()
         .filter(|entry| wanted.is_empty() || wanted.contains(&entry.file.as_str()))
     {
         run_file(&suite, &program, entry, &mut report, args.flag("verbose"))?;
         skipped += entry.skipped.len();
+        blocks += entry.cut.len();
     }
     // A file that is not on the list may be tried too.
     for file in wanted
@@ -44,6 +47,7 @@ pub fn run(args: &Args) -> Result<bool> {
         let entry = Entry {
             file: (*file).to_owned(),
             skipped: Vec::new(),
+            cut: Vec::new(),
         };
         run_file(&suite, &program, &entry, &mut report, args.flag("verbose"))?;
     }
@@ -52,7 +56,10 @@ pub fn run(args: &Args) -> Result<bool> {
         for (_, reason) in &left_out {
             *reasons.entry(reason.as_str()).or_default() += 1;
         }
-        println!("left out: {} files and {skipped} tests of other files", left_out.len());
+        println!(
+            "left out: {} files, {skipped} tests and {blocks} blocks of tests of other files",
+            left_out.len()
+        );
         for (reason, files) in reasons {
             println!("  {files:>3} files: {reason}");
         }
@@ -63,8 +70,8 @@ pub fn run(args: &Args) -> Result<bool> {
 /// A file that is not run, and why.
 type LeftOut = (String, String);
 
-/// Reads `xtask/tcl.list`: files to run (tests to skip beneath, indented, with a reason after `#`), and files left out
-/// after a `-`, with the reason after `#`.
+/// Reads `xtask/tcl.list`: files to run; beneath, indented and with a reason after `#`, tests to skip, and after a `!`
+/// words of top-level blocks to cut out; and files left out after a `-`, with the reason after `#`.
 fn list() -> Result<(Vec<Entry>, Vec<LeftOut>)> {
     let path = build::root().join("xtask").join("tcl.list");
     let text = std::fs::read_to_string(&path).context(|| path.display().to_string())?;
@@ -88,11 +95,15 @@ fn list() -> Result<(Vec<Entry>, Vec<LeftOut>)> {
                 if reason.is_empty() {
                     bail!("tcl.list: no reason for skipping '{}' of {}", name.trim(), entry.file);
                 }
-                entry.skipped.push(name.trim().to_owned());
+                match name.trim().strip_prefix("! ") {
+                    Some(text) => entry.cut.push(text.to_owned()),
+                    None => entry.skipped.push(name.trim().to_owned()),
+                }
             }
             _ => entries.push(Entry {
                 file: name.trim().to_owned(),
                 skipped: Vec::new(),
+                cut: Vec::new(),
             }),
         }
     }
@@ -233,8 +244,46 @@ fn fetch(home: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The name of the file to run: the file itself, or a copy without the blocks that are cut.
+fn cut(suite: &Path, entry: &Entry) -> Result<String> {
+    if entry.cut.is_empty() {
+        return Ok(entry.file.clone());
+    }
+    let path = |name: &str| suite.join("tests").join(format!("{name}.tcl"));
+    // Every server has a port and files of its own: no block misses another.
+    let text = String::from_utf8_lossy(&std::fs::read(path(&entry.file))?).into_owned();
+    let (mut kept, mut block) = (String::new(), String::new());
+    let mut used = vec![false; entry.cut.len()];
+    for line in text.split_inclusive('\n') {
+        block.push_str(line);
+        if !line.starts_with('}') && !line.starts_with('#') && !line.trim().is_empty() {
+            continue;
+        }
+        // A blank line inside of a block does not end it.
+        let open = block
+            .lines()
+            .any(|line| line.ends_with('{') && !line.starts_with([' ', '#', '}']));
+        if open && !line.starts_with('}') {
+            continue;
+        }
+        match entry.cut.iter().position(|text| block.contains(text.as_str())) {
+            Some(at) => used[at] = true,
+            None => kept.push_str(&block),
+        }
+        block.clear();
+    }
+    kept.push_str(&block);
+    if let Some(at) = used.iter().position(|used| !used) {
+        bail!("tcl.list: no block of {} has the words '{}'", entry.file, entry.cut[at]);
+    }
+    let name = format!("{}-cut", entry.file);
+    std::fs::write(path(&name), kept)?;
+    Ok(name)
+}
+
 fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report, verbose: bool) -> Result<()> {
     let start = Instant::now();
+    let file = cut(suite, entry)?;
     // Above the ports of our own tests, below those the kernel gives to outgoing connections.
     let port = (30_200 + std::process::id() % 20 * 100).to_string();
     let mut command = Command::new("timeout");
@@ -245,7 +294,7 @@ fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report,
             "tclsh",
             "tests/test_helper.tcl",
             "--single",
-            &entry.file,
+            &file,
         ])
         .args([
             "--baseport",
