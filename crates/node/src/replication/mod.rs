@@ -217,7 +217,9 @@ pub fn misbehaved(node: &mut Node, id: SessionId, reply_from: usize, command: &s
         .map(|session| session.peer.address.clone())
         .unwrap_or_default();
     let session = engine.sessions.get(id);
-    let reply = session.and_then(|session| session.out.get(reply_from..)).unwrap_or_default();
+    let reply = session
+        .and_then(|session| session.out.get(reply_from..))
+        .unwrap_or_default();
     if let Some(error) = link::first_error(reply) {
         state.log(
             engine::host::Level::Warning,
