@@ -28,6 +28,8 @@ pub enum Happening {
     Partition(usize, usize, u64),
     /// A byte of a payload on its way is damaged.
     Damage(usize),
+    /// A connection breaks while a payload is on its way, after any byte.
+    BreakTransfer,
     /// The disk is full after so many bytes; `None` ends that.
     DiskFull(usize, Option<u64>),
 }
@@ -58,6 +60,7 @@ pub fn roll(rng: &mut Rng, servers: usize) -> Vec<Happening> {
         12..=31 => Happening::Cut(a, b),
         32..=42 => Happening::Partition(a, b, 100 + rng.below(6_000)),
         43..=48 => Happening::Damage(a),
+        121..=133 => Happening::BreakTransfer,
         49..=51 => Happening::DiskFull(a, Some(rng.below(20_000))),
         52..=57 => Happening::DiskFull(a, None),
         58..=72 => operator("BGSAVE"),

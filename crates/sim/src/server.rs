@@ -239,6 +239,12 @@ impl Server {
         self.restart_ms = time::now_ms() + 100 + rng.below(2_000);
     }
 
+    /// Whether the file of the last run is still being loaded.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.starting.is_some()
+    }
+
     /// See [`Version`].
     #[must_use]
     pub fn version(&self) -> Option<Version> {

@@ -223,6 +223,7 @@ impl World {
                 self.partitions.insert((a.min(b), a.max(b)), time::now_ms() + ms);
             }
             Happening::Damage(index) => self.damage(index),
+            Happening::BreakTransfer => self.break_transfer(),
             Happening::DiskFull(index, room) => {
                 match room {
                     Some(bytes) => self.note(format!("{index} has {bytes} bytes of disk left")),

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn compare(&mut self, index: usize) -> Outcome {
         let server = &mut self.servers[index];
         let version = server.version();
-        if version.is_none() || version == server.compared {
+        if version.is_none() || version == server.compared || server.is_starting() {
             return Ok(());
         }
         server.compared = version;
@@ -25,6 +25,7 @@ impl World {
             view: &view,
             stream: node::replication::stream(&node.state),
             keyspace: &node.engine.data.keyspace,
+            just_started: server.seen.0 == ReplId::NONE,
         };
         let seen = if server.seen.0 == view.id {
             server.seen.1

@@ -227,6 +227,18 @@ impl World {
         }
     }
 
+    /// A connection with a payload on its way breaks after any byte.
+    pub(super) fn break_transfer(&mut self) {
+        let now_ms = time::now_ms();
+        let transfers = |c: &&mut Connection| !matches!(c.transfer, Transfer::No);
+        if let Some(connection) = self.connections.values_mut().find(transfers) {
+            connection.up.cut(now_ms, &mut self.rng);
+            connection.down.cut(now_ms, &mut self.rng);
+            let what = format!("cut what {} receives from {}", connection.replica, connection.primary);
+            self.note(what);
+        }
+    }
+
     pub(super) fn damage(&mut self, index: usize) {
         let at = self.rng.next_u64();
         let flies = |c: &&mut Connection| c.replica == index && matches!(c.transfer, Transfer::Flying { .. });
