@@ -63,10 +63,10 @@ impl<'c, 'a> KeySlot<'c, 'a> {
 
     /// Takes away what is there before something else is put in its place, if it is heavy: it is freed off this thread.
     fn make_way(&mut self) {
-        if matches!(self.entry().map(StrRef::of), Some(Ok(StrRef::Chunked(_)))) {
-            if let Some(removed) = self.detach() {
-                self.keys.reader.data.discard(removed);
-            }
+        if matches!(self.entry().map(StrRef::of), Some(Ok(StrRef::Chunked(_))))
+            && let Some(removed) = self.detach()
+        {
+            self.keys.reader.data.discard(removed);
         }
     }
 
