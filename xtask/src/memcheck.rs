@@ -38,7 +38,8 @@ fn loom() -> Result<String> {
         .args([
             "test",
             "--quiet",
-            "--release",
+            "--profile",
+            "fast",
             "--package",
             "skein-ds",
             "--test",

@@ -22,7 +22,7 @@
 //! ```text
 //! RUSTFLAGS="-Zsanitizer=address --cfg slow_checker" \
 //!     cargo +nightly test -p skein-ds -p skein-keyspace --target x86_64-unknown-linux-gnu --target-dir target/asan
-//! RUSTFLAGS="--cfg loom" cargo test --release -p skein-ds --test count_loom --target-dir target/loom
+//! RUSTFLAGS="--cfg loom" cargo test --profile fast -p skein-ds --test count_loom --target-dir target/loom
 //! ```
 
 #[cfg(not(target_pointer_width = "64"))]
