@@ -106,8 +106,10 @@ fn in_batches(client: &mut Client, count: u64, mut make: impl FnMut(u64, &mut Ve
 pub struct Plan {
     /// Fixes the commands.
     pub seed: u64,
-    /// Keys are `key:0` to one below this.
+    /// Keys are the prefix and a number below this.
     pub keys: u64,
+    /// What keys begin with; `key:` are those of the fillings.
+    pub prefix: &'static str,
     /// Commands sent before their replies are read.
     pub pipeline: usize,
     /// At most so many commands in a second; `None` for as many as go.
@@ -124,6 +126,7 @@ impl Default for Plan {
         Self {
             seed: 1,
             keys: 10_000,
+            prefix: "key:",
             pipeline: 32,
             per_second: None,
             set_bytes: None,
@@ -217,7 +220,7 @@ fn write_on(mut client: Client, plan: &Plan, stop: &AtomicBool, done: &AtomicU64
 
 /// Appends one write, or a transaction; gives the number of replies to expect. Nothing here can be refused.
 fn write_something(rng: &mut Rng, plan: &Plan, out: &mut Vec<u8>) -> usize {
-    let key = [b"key:".as_slice(), &text(rng.below(plan.keys))].concat();
+    let key = [plan.prefix.as_bytes(), &text(rng.below(plan.keys))].concat();
     if let Some(bytes) = plan.set_bytes {
         let value = noise(rng, bytes);
         write_command(out, &[b"SET".to_vec(), key, value]);
