@@ -30,6 +30,10 @@ impl World {
             }
             for effect in effects {
                 self.carry_out(index, effect)?;
+                if self.servers[index].node.is_none() {
+                    // It has exited; what else it wanted it wants no more.
+                    return Ok(());
+                }
             }
         }
         Err(format!("server {index} asks for more and more"))
