@@ -427,12 +427,7 @@ fn list(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let table = &ctx.engine.table;
     let mut names: Vec<&str> = Vec::new();
     for (_, id) in table.top_level() {
-        let children: &[CommandId] = if matches!(filter, Filter::All) {
-            &[]
-        } else {
-            table.children(id)
-        };
-        for id in std::iter::once(&id).chain(children) {
+        for id in std::iter::once(&id).chain(table.children(id)) {
             let command = &table[*id];
             if filter.admits(&command.full_name, command.spec) {
                 names.push(&command.full_name);
@@ -558,5 +553,20 @@ mod tests {
                 spec.name
             );
         }
+    }
+
+    /// The stock suite: COMMAND LIST names subcommands too, without a filter as with one.
+    #[test]
+    fn the_whole_list_has_subcommands() {
+        let mut engine = crate::Engine::new(1, 1, || 0, ALL);
+        let id = engine.open(crate::session::Peer::default());
+        let request = resp::OwnedArgs::from_words(["COMMAND", "LIST"]);
+        engine.execute(&mut crate::host::NoHost, id, request.as_args());
+        let out = &engine.sessions[id].out;
+        assert!(
+            out.windows(11).any(|word| word == b"client|list"),
+            "{}",
+            out.escape_ascii()
+        );
     }
 }
