@@ -20,8 +20,8 @@ use crate::report::Report;
 
 /// How long the replica may take once there are no faults any more.
 const PEACE: Duration = Duration::from_secs(45);
-/// Trials that run at the same time.
-const WORKERS: usize = 2;
+/// Trials that run at the same time: most of a trial is waiting.
+const WORKERS: usize = 3;
 
 /// What a trial is made with.
 struct Setup {

@@ -725,7 +725,8 @@ impl Replication {
 
     // ---- time ----
 
-    /// Time passes. Call at least every [`TICK_MS`]. `dataset_bytes` is what a replica may hold while it synchronizes.
+    /// Time passes. Call at least every [`TICK_MS`]. `dataset_bytes` is what a replica may hold while it synchronizes, if the
+    /// operator has not said.
     pub fn on_tick(&mut self, now: Now, dataset_bytes: u64, effects: &mut Vec<Effect>) {
         if let Some(link) = &mut self.link {
             link.on_tick(&mut link_context!(self, now, effects));

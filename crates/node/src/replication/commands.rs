@@ -182,9 +182,9 @@ fn wait(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 /// The GETACK that was asked for goes out with this turn.
 fn end_turn(state: &mut ServerState, engine: &mut Engine) {
-    let dataset_bytes = engine.data.keyspace.live_bytes();
+    let allowance = state.replication.sync_allowance_bytes;
     with_machines(state, engine, |machines, now, asked| {
-        machines.on_turn_end(now, dataset_bytes, asked)
+        machines.on_turn_end(now, allowance, asked)
     });
 }
 

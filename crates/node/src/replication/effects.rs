@@ -87,6 +87,14 @@ fn session_of(engine: &Engine, replica: ReplicaId) -> Option<SessionId> {
     engine.sessions.by_number(replica.0).map(|session| session.id)
 }
 
+/// How much of the stream a replica may hold from now on until it has caught up: as much as the dataset is large now,
+/// however it shrinks meanwhile, and where memory is plenty up to half of what is free. Clients that write faster than
+/// the line to a replica carries would else make its full syncs begin again and again.
+pub(super) fn sync_allowance(state: &ServerState, engine: &Engine) -> u64 {
+    let free_bytes = state.outside.resources().available_memory_bytes.unwrap_or(0);
+    engine.data.keyspace.live_bytes().max(free_bytes / 2)
+}
+
 /// Freezes the dataset, once for all replicas of the transfer, and has it sent to each.
 fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Transfer) {
     let Some(frozen) = crate::persistence::freeze(state, engine) else {
@@ -98,6 +106,7 @@ fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Trans
         let closing: Vec<Notice> = ids.map(Notice::Close).collect();
         return engine.data.notices.extend(closing);
     };
+    state.replication.sync_allowance_bytes = sync_allowance(state, engine);
     let mut options = crate::persistence::write_options(state, engine);
     options.position = Some(Position {
         replid: transfer.history,

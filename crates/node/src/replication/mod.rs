@@ -42,6 +42,9 @@ pub struct Replication {
     next_load: u64,
     /// Stops the transfers under way, by the replica's session number.
     transfers: BTreeMap<u64, Cancel>,
+    /// How much of the stream a replica of the last full sync may hold until it has caught up, where the operator has
+    /// not said: see [`effects::sync_allowance`].
+    sync_allowance_bytes: u64,
 }
 
 struct RunningLoad {
@@ -67,6 +70,7 @@ impl Replication {
             load: None,
             next_load: 1,
             transfers: BTreeMap::new(),
+            sync_allowance_bytes: 0,
         }
     }
 }
@@ -249,10 +253,10 @@ pub fn misbehaved(node: &mut Node, id: SessionId, reply_from: usize, command: &s
 /// Time has passed (called some ten times a second): pings, timeouts, retries, WAIT deadlines, failover.
 pub fn tick(node: &mut Node) {
     let Node { engine, state, .. } = node;
-    let dataset_bytes = engine.data.keyspace.live_bytes();
+    let allowance = state.replication.sync_allowance_bytes;
     with_machines(state, engine, |machines, now, asked| {
-        machines.on_tick(now, dataset_bytes, asked);
-        machines.on_turn_end(now, dataset_bytes, asked);
+        machines.on_tick(now, allowance, asked);
+        machines.on_turn_end(now, allowance, asked);
     });
     link::apply(state, engine);
 }
