@@ -281,7 +281,20 @@ fn cut(suite: &Path, entry: &Entry) -> Result<String> {
     Ok(name)
 }
 
+/// Runs a file. The suite's own timing is tight for a machine that others use too: a file that fails is run once more, and
+/// counts as it does then. Both runs are printed.
 fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report, verbose: bool) -> Result<()> {
+    let (mut passed, mut failed) = try_file(suite, program, entry, verbose)?;
+    if failed > 0 {
+        println!("    once more");
+        (passed, failed) = try_file(suite, program, entry, verbose)?;
+    }
+    report.add(passed, failed, &entry.file);
+    Ok(())
+}
+
+/// Runs a file once; how many tests passed and failed.
+fn try_file(suite: &Path, program: &Program, entry: &Entry, verbose: bool) -> Result<(u64, u64)> {
     let start = Instant::now();
     let file = cut(suite, entry)?;
     // Above the ports of our own tests, below those the kernel gives to outgoing connections.
@@ -357,8 +370,7 @@ fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report,
     for failure in &failures {
         println!("    {failure}");
     }
-    report.add(passed, failures.len() as u64, &entry.file);
-    Ok(())
+    Ok((passed, failures.len() as u64))
 }
 
 /// Without the escape sequences of colours.
