@@ -81,7 +81,7 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         self.keys.commit(key, event);
     }
 
-    /// A copy of what is there, to be put elsewhere. Large values are shared until one of them changes.
+    /// A copy of what is there, to be put elsewhere.
     #[must_use]
     pub fn copy(&self) -> Option<Removed> {
         self.keys.database().copy_value(self.key, self.hash)
