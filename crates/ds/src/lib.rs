@@ -13,6 +13,7 @@
 //! - [`table`]: the hash-ordered tree of entries.
 //! - [`entry`]: a key, its expiry and its value in one heap block.
 //! - [`chunked`]: strings too long for a block.
+//! - [`listpack`], [`intset`]: small collections in one run of bytes, edited through [`bytes::Bytes`].
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
 //!
@@ -29,15 +30,19 @@
 compile_error!("addresses carry 16 bits of hash in their upper part, which takes 64-bit pointers");
 
 pub mod account;
+pub mod bytes;
 pub mod chunked;
 mod count;
 pub mod entry;
 pub mod hash;
+pub mod intset;
+pub mod listpack;
 pub mod memory;
 pub mod size;
 pub mod table;
 pub mod value;
 
+pub use bytes::Bytes;
 pub use chunked::ChunkedString;
 pub use entry::Entry;
 pub use hash::{Hasher, KeyHash};
