@@ -291,17 +291,17 @@ directives! {
     "jemalloc-bg-thread" => jemalloc_bg_thread: bool = true, OWN, MOD, Kept;
 
     // ── Up to which size collections stay compact.
-    "hash-max-listpack-entries" / "hash-max-ziplist-entries" => hash_max_listpack_entries: i64 = 512, NATURAL_LONG, MOD, Kept;
-    "hash-max-listpack-value" / "hash-max-ziplist-value" => hash_max_listpack_value: u64 = 64, BYTES, MOD, Kept;
+    "hash-max-listpack-entries" / "hash-max-ziplist-entries" => hash_max_listpack_entries: i64 = 512, NATURAL_LONG, MOD, Now;
+    "hash-max-listpack-value" / "hash-max-ziplist-value" => hash_max_listpack_value: u64 = 64, BYTES, MOD, Now;
     "list-max-listpack-size" / "list-max-ziplist-size" => list_max_listpack_size: i32 = -2,
-        Rule::Int(i32::MIN as i64, INT_MAX), MOD, Kept;
-    "list-compress-depth" => list_compress_depth: u32 = 0, NATURAL, DEBUG, Kept;
-    "set-max-intset-entries" => set_max_intset_entries: i64 = 512, NATURAL_LONG, MOD, Kept;
-    "zset-max-listpack-entries" / "zset-max-ziplist-entries" => zset_max_listpack_entries: i64 = 128, NATURAL_LONG, MOD, Kept;
-    "zset-max-listpack-value" / "zset-max-ziplist-value" => zset_max_listpack_value: u64 = 64, BYTES, MOD, Kept;
-    "hll-sparse-max-bytes" => hll_sparse_max_bytes: u64 = 3000, BYTES, MOD, Kept;
-    "stream-node-max-bytes" => stream_node_max_bytes: u64 = 4096, BYTES, MOD, Kept;
-    "stream-node-max-entries" => stream_node_max_entries: i64 = 100, NATURAL_LONG, MOD, Kept;
+        Rule::Int(i32::MIN as i64, INT_MAX), MOD, Now;
+    "list-compress-depth" => list_compress_depth: u32 = 0, NATURAL, DEBUG, Now;
+    "set-max-intset-entries" => set_max_intset_entries: i64 = 512, NATURAL_LONG, MOD, Now;
+    "zset-max-listpack-entries" / "zset-max-ziplist-entries" => zset_max_listpack_entries: i64 = 128, NATURAL_LONG, MOD, Now;
+    "zset-max-listpack-value" / "zset-max-ziplist-value" => zset_max_listpack_value: u64 = 64, BYTES, MOD, Now;
+    "hll-sparse-max-bytes" => hll_sparse_max_bytes: u64 = 3000, BYTES, MOD, Now;
+    "stream-node-max-bytes" => stream_node_max_bytes: u64 = 4096, BYTES, MOD, Now;
+    "stream-node-max-entries" => stream_node_max_entries: i64 = 100, NATURAL_LONG, MOD, Now;
 
     // ── Cluster mode.
     "cluster-enabled" => cluster_enabled: bool = false, OWN, IMM, Unbuilt(CLUSTER);

@@ -60,6 +60,14 @@ impl Ledger {
         &self.account
     }
 
+    /// A ledger of as many bytes, for another owner of the same blocks. Only one of the two goes on changing.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            bytes: self.bytes,
+            account: self.account.clone(),
+        }
+    }
+
     /// A block joins the tree.
     pub(crate) fn add(&mut self, bytes: usize) {
         self.bytes += bytes as u64;

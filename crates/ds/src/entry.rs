@@ -20,7 +20,7 @@
 //! An [`Entry`] is the pointer to such a block, with 16 bits of the key's hash in the upper part of the address.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,8 +30,9 @@ use base::{Millis, number};
 use crate::account::{Account, Ledger};
 use crate::chunked::ChunkedString;
 use crate::count::Count8;
+use crate::object::{Object, ObjectMut, type_of_kind};
 use crate::size::block_bytes;
-use crate::value::{Encoding, INLINE_BYTES_MAX, Type, ValueRef};
+use crate::value::{Encoding, INLINE_BYTES_MAX, Pack, Type, ValueRef};
 
 /// Strings up to this length count as embedded, as the stock server has it.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -40,6 +41,11 @@ const KIND: u8 = 0x0f;
 const INT: u8 = 0;
 const BYTES: u8 = 1;
 const CHUNKED: u8 = 2;
+/// Kinds of small collections, in the order of [`Pack`].
+const PACK_FIRST: u8 = 3;
+const PACK_LAST: u8 = 7;
+/// Kinds from here on are those of [`Object`].
+const OBJECT_FIRST: u8 = 8;
 const EXPIRY: u8 = 0x10;
 const RAW: u8 = 0x20;
 const LONG_KEY: u8 = 0x40;
@@ -56,8 +62,14 @@ static ZEROS: [u8; INLINE_BYTES_MAX] = [0; INLINE_BYTES_MAX];
 /// A value on its way into a block.
 pub(crate) enum Payload<'a> {
     Int(i64),
-    Bytes { parts: &'a [&'a [u8]], raw: bool },
+    Bytes {
+        parts: &'a [&'a [u8]],
+        raw: bool,
+    },
     Chunked(Arc<ChunkedString>),
+    Pack(Pack, &'a [&'a [u8]]),
+    /// Its bytes are in the ledger already.
+    Object(Object),
 }
 
 impl Payload<'_> {
@@ -67,13 +79,15 @@ impl Payload<'_> {
             Self::Bytes { raw: false, .. } => BYTES,
             Self::Bytes { raw: true, .. } => BYTES | RAW,
             Self::Chunked(_) => CHUNKED,
+            Self::Pack(pack, _) => PACK_FIRST + *pack as u8,
+            Self::Object(object) => object.kind(),
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Int(_) | Self::Chunked(_) => 8,
-            Self::Bytes { parts, .. } => parts.iter().map(|part| part.len()).sum(),
+            Self::Int(_) | Self::Chunked(_) | Self::Object(_) => 8,
+            Self::Bytes { parts, .. } | Self::Pack(_, parts) => parts.iter().map(|part| part.len()).sum(),
         }
     }
 }
@@ -107,6 +121,18 @@ impl Shape {
     #[inline]
     fn kind(self) -> u8 {
         self.flags & KIND
+    }
+
+    /// Whether the value is a pointer to something that the block owns.
+    #[inline]
+    fn owns(self) -> bool {
+        let kind = self.kind();
+        kind == CHUNKED || kind >= OBJECT_FIRST
+    }
+
+    #[inline]
+    fn is_object(self) -> bool {
+        self.kind() >= OBJECT_FIRST
     }
 
     #[inline]
@@ -190,14 +216,26 @@ impl Entry {
             // SAFETY: `value_len` initialised bytes, unchanged while `self` is borrowed.
             BYTES => ValueRef::Bytes(unsafe { std::slice::from_raw_parts(at, shape.value_len) }),
             // SAFETY: the value of this kind came from `Arc::into_raw`, and the block holds that reference.
-            _ => ValueRef::Chunked(unsafe { &*at.cast::<*const ChunkedString>().read_unaligned() }),
+            CHUNKED => ValueRef::Chunked(unsafe { &*at.cast::<*const ChunkedString>().read_unaligned() }),
+            kind @ PACK_FIRST..=PACK_LAST => {
+                // SAFETY: `value_len` initialised bytes, unchanged while `self` is borrowed.
+                let bytes = unsafe { std::slice::from_raw_parts(at, shape.value_len) };
+                ValueRef::Pack(Pack::from_index(kind - PACK_FIRST), bytes)
+            }
+            // SAFETY: the value of such a kind is the address of an object that the block owns; it lives, and is not
+            // changed, while `self` is borrowed.
+            kind => unsafe { Object::view(kind, at.cast::<*const u8>().read_unaligned()) },
         }
     }
 
     /// The type of the value.
     #[must_use]
     pub fn value_type(&self) -> Type {
-        Type::String
+        match self.flags() & KIND {
+            INT | BYTES | CHUNKED => Type::String,
+            kind @ PACK_FIRST..=PACK_LAST => Pack::from_index(kind - PACK_FIRST).value_type(),
+            kind => type_of_kind(kind),
+        }
     }
 
     /// How the value is stored.
@@ -207,7 +245,8 @@ impl Entry {
         match shape.kind() {
             INT => Encoding::Int,
             BYTES if !shape.has(RAW) && shape.value_len <= EMBSTR_BYTES_MAX => Encoding::Embstr,
-            _ => Encoding::Raw,
+            BYTES | CHUNKED => Encoding::Raw,
+            _ => self.value().collection_encoding(),
         }
     }
 
@@ -224,7 +263,7 @@ impl Entry {
         self.clock_word().store(clock & CLOCK, Ordering::Relaxed);
     }
 
-    /// The memory of the entry, in bytes: its block, and the tree of a chunked value.
+    /// The memory of the entry, in bytes: its block, and all that a large value reaches.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.shape().block_bytes() + self.tree_bytes()
@@ -235,14 +274,42 @@ impl Entry {
     pub fn blocks(&self) -> usize {
         match self.value() {
             ValueRef::Chunked(string) => 1 + string.blocks(),
-            _ => 1,
+            _ => 1 + self.with_object(Object::blocks).unwrap_or(0),
         }
     }
 
     fn tree_bytes(&self) -> usize {
         match self.value() {
             ValueRef::Chunked(string) => string.memory_bytes(),
-            _ => 0,
+            _ => self.with_object(Object::memory_bytes).unwrap_or(0),
+        }
+    }
+
+    /// Looks at the object of the block, if it has one.
+    fn with_object<R>(&self, look: impl FnOnce(&Object) -> R) -> Option<R> {
+        let shape = self.shape();
+        shape.is_object().then(|| {
+            let address = self.at(shape.value_at()).cast::<*mut u8>();
+            // SAFETY: the block owns the object, which nobody changes while `self` is borrowed; what is made of its
+            // address is never dropped.
+            let object = unsafe { ManuallyDrop::new(Object::from_raw(shape.kind(), address.read_unaligned())) };
+            look(&object)
+        })
+    }
+
+    /// Takes the object out of the block, which is the caller's to free or to fill.
+    ///
+    /// # Safety
+    /// - The block is of a kind that has an object, and the caller is its only holder.
+    /// - The value is not looked at again.
+    unsafe fn take_object(&self) -> Object {
+        let shape = self.shape();
+        // SAFETY: as promised.
+        unsafe {
+            Object::from_raw(
+                shape.kind(),
+                self.at(shape.value_at()).cast::<*mut u8>().read_unaligned(),
+            )
         }
     }
 
@@ -392,7 +459,8 @@ impl Entry {
             match payload {
                 Payload::Int(number) => at.cast::<i64>().write_unaligned(number),
                 Payload::Chunked(string) => at.cast::<*const ChunkedString>().write_unaligned(Arc::into_raw(string)),
-                Payload::Bytes { parts, .. } => {
+                Payload::Object(object) => at.cast::<*mut u8>().write_unaligned(object.into_raw()),
+                Payload::Bytes { parts, .. } | Payload::Pack(_, parts) => {
                     for part in parts {
                         ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
                         at = at.add(part.len());
@@ -406,7 +474,7 @@ impl Entry {
     pub(crate) fn set(&mut self, payload: Payload<'_>, expiry: Option<Millis>, ledger: &mut Ledger) {
         let old = self.shape();
         let new = Shape::new(payload.kind(), expiry.is_some(), old.key_len, payload.len());
-        if old.fits(new) && old.kind() != CHUNKED && self.is_alone() {
+        if old.fits(new) && !old.owns() && self.is_alone() {
             // SAFETY: alone, as just checked; the block is of the new shape's size too, with the key in place; the
             // payload was handed in from outside the block, since `self` is borrowed mutably.
             unsafe {
@@ -467,6 +535,24 @@ impl Entry {
                 };
                 Self::new(tag, key, expiry, self.clock(), Payload::Chunked(string), ledger)
             }
+            ValueRef::Pack(pack, bytes) => {
+                Self::new(tag, key, expiry, self.clock(), Payload::Pack(pack, &[bytes]), ledger)
+            }
+            _ => {
+                let object = if alone {
+                    // SAFETY: alone, and the old block is freed below without another look at its value.
+                    unsafe { self.take_object() }
+                } else {
+                    // All other kinds are those of objects. The nodes stay the ledger's, through the fork.
+                    let (fork, root_bytes) = self
+                        .with_object(|object| (object.fork(), object.root_bytes()))
+                        .expect("an object in an entry of its kind");
+                    ledger.add(root_bytes);
+                    ledger.leave_to_frozen(root_bytes);
+                    fork
+                };
+                Self::new(tag, key, expiry, self.clock(), Payload::Object(object), ledger)
+            }
         };
         let old = mem::replace(self, new);
         let shape = old.shape();
@@ -491,6 +577,17 @@ impl Entry {
                 Payload::Bytes { parts: &parts, raw }
             }
             ValueRef::Chunked(string) => Payload::Chunked(string.duplicate(ledger)),
+            ValueRef::Pack(pack, bytes) => {
+                parts = [bytes];
+                Payload::Pack(pack, &parts)
+            }
+            _ => {
+                let object = self
+                    .with_object(|object| object.deep_copy(ledger.account()))
+                    .expect("an object in an entry of its kind");
+                ledger.add(object.memory_bytes());
+                Payload::Object(object)
+            }
         };
         Self::new(self.tag(), self.key(), self.expiry(), self.clock(), payload, ledger)
     }
@@ -505,6 +602,9 @@ impl Entry {
         }
         if let Some(string) = self.chunked() {
             ChunkedString::leave(string, ledger);
+        } else if shape.is_object() {
+            // SAFETY: alone, and the block is freed below.
+            unsafe { self.take_object() }.leave(ledger);
         }
         ledger.remove(shape.block_bytes());
         // SAFETY: `self` was the only reference and is gone now; a chunked value was given up above.
@@ -519,6 +619,9 @@ impl Entry {
         let shape = self.shape();
         if let Some(string) = self.chunked() {
             ChunkedString::release(string, account);
+        } else if shape.is_object() {
+            // SAFETY: the count says that `self` was the last reference; the block is freed below.
+            unsafe { self.take_object() }.release(account);
         }
         account.freed(shape.block_bytes());
         // SAFETY: the count says that `self` was the last reference; a chunked value was given up above.
@@ -544,6 +647,7 @@ impl Entry {
             }
             ValueRef::Bytes(old) => old.len(),
             ValueRef::Chunked(string) => string.len(),
+            _ => unreachable!("a string"),
         };
         self.splice(len, len, bytes, ledger)
     }
@@ -558,6 +662,7 @@ impl Entry {
             }
             ValueRef::Bytes(old) => old.len(),
             ValueRef::Chunked(string) => string.len(),
+            _ => unreachable!("a string"),
         };
         self.splice(len, offset, bytes, ledger)
     }
@@ -637,12 +742,86 @@ impl Entry {
         len
     }
 
-    /// Changes a chunked value, in a block and a tree that nobody else holds.
-    fn chunked_mut(&mut self, ledger: &mut Ledger, change: impl FnOnce(&mut ChunkedString, &mut Ledger)) {
+    /// Replaces `remove` bytes at `at` of a small collection's block by `insert`, which lies elsewhere.
+    pub(crate) fn splice_pack(&mut self, at: usize, remove: usize, insert: &[&[u8]], ledger: &mut Ledger) {
+        let old = self.shape();
+        assert!(
+            (PACK_FIRST..=PACK_LAST).contains(&old.kind()) && at + remove <= old.value_len,
+            "bytes {at}..{} of a block of {}",
+            at + remove,
+            old.value_len
+        );
+        let added = insert.iter().map(|part| part.len()).sum::<usize>();
+        let new_len = old.value_len - remove + added;
+        let new = Shape::new(old.kind(), old.has(EXPIRY), old.key_len, new_len);
+        if old.fits(new) && self.is_alone() {
+            // SAFETY: alone, and the block has room for the new length; `insert` comes from outside, since `self` is
+            // borrowed mutably.
+            unsafe {
+                let value = self.at(old.value_at());
+                let tail = old.value_len - at - remove;
+                ptr::copy(value.add(at + remove), value.add(at + added), tail);
+                let mut to = value.add(at);
+                for part in insert {
+                    ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+                    to = to.add(part.len());
+                }
+                self.write_header(new);
+            }
+            return;
+        }
+        let new = {
+            let ValueRef::Pack(pack, bytes) = self.value() else {
+                unreachable!("a small collection, as checked above")
+            };
+            let mut parts = Vec::with_capacity(insert.len() + 2);
+            parts.push(&bytes[..at]);
+            parts.extend_from_slice(insert);
+            parts.push(&bytes[at + remove..]);
+            let payload = Payload::Pack(pack, &parts);
+            Self::new(self.tag(), self.key(), self.expiry(), self.clock(), payload, ledger)
+        };
+        mem::replace(self, new).leave(ledger);
+    }
+
+    /// The block of a small collection, to overwrite bytes of.
+    pub(crate) fn pack_bytes_mut(&mut self, ledger: &mut Ledger) -> &mut [u8] {
+        self.make_own(ledger);
+        let shape = self.shape();
+        assert!((PACK_FIRST..=PACK_LAST).contains(&shape.kind()), "a small collection");
+        // SAFETY: `value_len` initialised bytes in a block that is ours alone, borrowed as long as `self`.
+        unsafe { std::slice::from_raw_parts_mut(self.at(shape.value_at()), shape.value_len) }
+    }
+
+    /// Changes the object of the entry, which nobody else sees; the ledger learns what became of its bytes.
+    pub(crate) fn object_mut<R>(&mut self, ledger: &mut Ledger, change: impl FnOnce(ObjectMut<'_>) -> R) -> R {
+        assert!(self.shape().is_object(), "a large collection");
+        self.make_own(ledger);
+        // SAFETY: alone, and of a kind that has an object; what is made of its address is never dropped, not even by
+        // a panic in `change`.
+        let mut object = ManuallyDrop::new(unsafe { self.take_object() });
+        let before = object.memory_bytes();
+        let result = change(object.as_mut());
+        let after = object.memory_bytes();
+        if after >= before {
+            ledger.add(after - before);
+        } else {
+            ledger.remove(before - after);
+        }
+        result
+    }
+
+    /// Makes the block one that nobody else holds.
+    fn make_own(&mut self, ledger: &mut Ledger) {
         if !self.is_alone() {
             let key = self.key().to_vec();
             self.move_to(self.tag(), &key, self.expiry(), ledger);
         }
+    }
+
+    /// Changes a chunked value, in a block and a tree that nobody else holds.
+    fn chunked_mut(&mut self, ledger: &mut Ledger, change: impl FnOnce(&mut ChunkedString, &mut Ledger)) {
+        self.make_own(ledger);
         let at = self.at(self.shape().value_at()).cast::<*const ChunkedString>();
         // SAFETY: a chunked value came from `Arc::into_raw`. The reference is taken out of the block, which is ours
         // alone, and put back, changed or not.
@@ -662,6 +841,12 @@ impl Entry {
         if let ValueRef::Chunked(string) = self.value() {
             string.for_each_block(each);
         }
+        self.with_object(|object| match object {
+            Object::Set(table) | Object::Hash(table) => {
+                each(std::ptr::from_ref(&**table).addr(), object.root_bytes());
+                table.for_each_block(each);
+            }
+        });
     }
 }
 

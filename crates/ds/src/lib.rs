@@ -38,6 +38,7 @@ pub mod hash;
 pub mod intset;
 pub mod listpack;
 pub mod memory;
+pub mod object;
 pub mod size;
 pub mod table;
 pub mod value;
@@ -46,8 +47,9 @@ pub use bytes::Bytes;
 pub use chunked::ChunkedString;
 pub use entry::Entry;
 pub use hash::{Hasher, KeyHash};
-pub use table::{Frozen, FrozenEntries, FrozenEntry, Removed, StringMut, Table};
-pub use value::{Encoding, NewValue, Type, ValueRef};
+pub use object::{Container, Object, ObjectMut};
+pub use table::{Frozen, FrozenEntries, FrozenEntry, PackMut, Removed, StringMut, Table, ValueMut};
+pub use value::{Encoding, NewValue, Pack, Type, ValueRef};
 
 /// What reference counts are made of.
 mod atomics {

@@ -598,7 +598,11 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn commit(&mut self, key: &[u8], event: Event) {
-        self.commits += 1;
+        self.commit_changes(key, 1, event);
+    }
+
+    pub(crate) fn commit_changes(&mut self, key: &[u8], changes: u64, event: Event) {
+        self.commits += changes;
         self.tell(key, event);
     }
 

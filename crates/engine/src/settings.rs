@@ -87,6 +87,8 @@ pub struct Settings {
     pub skip_checksum: bool,
     /// Whether RESTORE checks its payload deeply.
     pub sanitize_dump_payload: bool,
+    /// Up to which size collections are kept as one compact block.
+    pub encodings: keyspace::Encodings,
 }
 
 impl Default for Settings {
@@ -117,6 +119,7 @@ impl Default for Settings {
             active_expire: true,
             skip_checksum: false,
             sanitize_dump_payload: false,
+            encodings: keyspace::Encodings::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Millis, Rng};
 use ds::account::Account;
 use ds::table::{Expired, Overwritten};
-use ds::{Entry, Hasher, KeyHash, NewValue, Removed, StringMut, Table};
+use ds::{Entry, Hasher, KeyHash, NewValue, Removed, StringMut, Table, ValueMut};
 
 /// What an entry takes in the table on average, in bytes: a slot of eight, at four fifths full, and headers.
 const TABLE_BYTES_PER_ENTRY: usize = 11;
@@ -104,6 +104,23 @@ impl Db {
     /// The string at `key`, to change a part of it. An integer becomes its text at the first change.
     pub fn string_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<StringMut<'_>> {
         self.table.string_mut(key, hash)
+    }
+
+    /// The value of `key`, to be changed whatever its type, keeping its expiry.
+    pub fn value_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<ValueMut<'_>> {
+        self.table.value_mut(key, hash)
+    }
+
+    /// An empty table for a large set or hash of this database.
+    #[must_use]
+    pub fn new_table(&self) -> Table {
+        self.table.new_inner()
+    }
+
+    /// Where what frozen views keep is counted: what containers for this database are made with.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        self.table.account()
     }
 
     /// Takes `key` out.

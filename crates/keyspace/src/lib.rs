@@ -3,7 +3,8 @@
 //! ```text
 //!   Keyspace ──► Db 0 ──► table (ds) ──► … ──► Entry { key, value, expiry, access clock }
 //!      │    ├──► Db 1                             │
-//!      │    └──► …                                └ value: integer, bytes up to 64 KiB, or a chunked string
+//!      │    └──► …                                └ value: integer, bytes up to 64 KiB, a chunked string,
+//!      │                                             a small collection in one block, a large one in a box
 //!      ├── freeze ──► Frozen: the roots of all tables, for other threads to read; it never changes
 //!      └── take ────► Discarded: all that was in it, for another thread to free
 //! ```
@@ -15,6 +16,7 @@
 //! expires or is evicted.
 
 mod db;
+mod encodings;
 mod frozen;
 
 use std::sync::Arc;
@@ -26,7 +28,11 @@ use ds::account::Account;
 pub use db::Db;
 pub use ds::table::Expired;
 pub use ds::value::INLINE_BYTES_MAX;
-pub use ds::{ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Removed, StringMut, Type, ValueRef};
+pub use ds::{
+    Bytes, ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut, Removed,
+    StringMut, Table, Type, ValueMut, ValueRef,
+};
+pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
 
 /// How many frozen views may be alive at once; a further snapshot joins one or waits.

@@ -32,10 +32,28 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.lfu_decay_minutes = config.lfu_decay_time;
     settings.lazy_user_flush = config.lazyfree_lazy_user_flush;
     settings.lazy_user_del = config.lazyfree_lazy_user_del;
+    settings.encodings = encodings(config);
     let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
     settings.password = password;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
     crate::replication::configure(state, engine);
+}
+
+/// Up to which size collections are kept as one compact block.
+#[must_use]
+pub fn encodings(config: &Config) -> keyspace::Encodings {
+    keyspace::Encodings {
+        hash_max_listpack_entries: config.hash_max_listpack_entries,
+        hash_max_listpack_value: config.hash_max_listpack_value,
+        list_max_listpack_size: config.list_max_listpack_size,
+        list_compress_depth: config.list_compress_depth,
+        set_max_intset_entries: config.set_max_intset_entries,
+        zset_max_listpack_entries: config.zset_max_listpack_entries,
+        zset_max_listpack_value: config.zset_max_listpack_value,
+        stream_node_max_bytes: config.stream_node_max_bytes,
+        stream_node_max_entries: config.stream_node_max_entries,
+        hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+    }
 }
 
 /// `rename-command`: old and new names; an empty new name takes the command away.

@@ -31,9 +31,11 @@ use std::sync::Arc;
 use base::Millis;
 
 use crate::account::{Account, Ledger};
+use crate::bytes::Bytes;
 use crate::entry::Entry;
 use crate::hash::{Hasher, KeyHash};
-use crate::value::{NewValue, with_payload};
+use crate::object::{Container, ObjectMut};
+use crate::value::{NewValue, ValueRef, with_payload};
 use child::Child;
 use group::SLOTS;
 use node::Inner;
@@ -223,6 +225,40 @@ impl Table {
         })
     }
 
+    /// The value of `key`, to be changed whatever its type.
+    pub fn value_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<ValueMut<'_>> {
+        self.get(key, hash)?;
+        let path = self.own_path(hash);
+        let slot = path.segment.find(key, hash)?;
+        // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
+        let entry = unsafe { entry_mut(path.segment, slot) };
+        Some(ValueMut {
+            entry,
+            ledger: &mut self.ledger,
+            hasher: &self.hasher,
+        })
+    }
+
+    /// An empty table with this one's hasher, whose frozen views are counted with this one's: for a large set or hash
+    /// among its values.
+    #[must_use]
+    pub fn new_inner(&self) -> Self {
+        Self::new(self.hasher.clone(), self.ledger.account().clone())
+    }
+
+    /// Where what frozen views keep is counted.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        self.ledger.account()
+    }
+
+    /// The hash of `key`, as this table wants it.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        self.hasher.hash(key)
+    }
+
     /// Takes `key` out.
     pub fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<Removed> {
         let entry = self.take_entry(key, hash)?;
@@ -291,6 +327,50 @@ impl Table {
         if expiring != 0 || new.is_some() {
             path.adjust(0, expiring, new.map_or(NEVER, |Millis(expiry)| expiry));
         }
+    }
+}
+
+impl Container for Table {
+    fn memory_bytes(&self) -> usize {
+        self.ledger.bytes() as usize
+    }
+
+    fn blocks(&self) -> usize {
+        self.len() as usize
+    }
+
+    fn fork(&self) -> Self {
+        if !self.root.is_none() {
+            // SAFETY: the table holds its root.
+            unsafe { node::share(self.root) };
+        }
+        Self {
+            root: self.root,
+            hasher: self.hasher.clone(),
+            ledger: self.ledger.fork(),
+        }
+    }
+
+    fn release(mut self) {
+        let root = std::mem::replace(&mut self.root, Child::NONE);
+        let account = self.ledger.account().clone();
+        // What is left is an empty table, which drops as one.
+        self.ledger = Ledger::new(account.clone());
+        if !root.is_none() {
+            // SAFETY: the table's own reference, not used again.
+            unsafe { node::release(root, &account) };
+        }
+    }
+
+    fn deep_copy(&self, account: &Arc<Account>) -> Self {
+        let mut copy = Self::new(self.hasher.clone(), account.clone());
+        for entry in self.iter() {
+            let hash = self.hasher.hash(entry.key());
+            let path = copy.own_path(hash);
+            let entry = entry.duplicate(&mut copy.ledger);
+            copy.add(path, hash, entry);
+        }
+        copy
     }
 }
 
@@ -372,6 +452,90 @@ impl Drop for Removed {
     }
 }
 
+/// A value in a table, open for changes that keep its key and its expiry.
+pub struct ValueMut<'a> {
+    entry: &'a mut Entry,
+    ledger: &'a mut Ledger,
+    hasher: &'a Arc<Hasher>,
+}
+
+impl ValueMut<'_> {
+    /// The value as it is now.
+    #[must_use]
+    pub fn value(&self) -> ValueRef<'_> {
+        self.entry.value()
+    }
+
+    /// The entry as it is now.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        self.entry
+    }
+
+    /// The block of a small collection. Panics, at the first use, if the value is none.
+    pub fn pack_mut(&mut self) -> PackMut<'_> {
+        PackMut {
+            entry: self.entry,
+            ledger: self.ledger,
+        }
+    }
+
+    /// Changes a large collection. Panics if the value is none.
+    pub fn object_mut<R>(&mut self, change: impl FnOnce(ObjectMut<'_>) -> R) -> R {
+        self.entry.object_mut(self.ledger, change)
+    }
+
+    /// Puts another value in place of this one.
+    pub fn replace(&mut self, value: NewValue<'_>) {
+        let expiry = self.entry.expiry();
+        with_payload(value, self.ledger, |payload, ledger| {
+            self.entry.set(payload, expiry, ledger);
+        });
+    }
+
+    /// An empty table for a large set or hash.
+    #[must_use]
+    pub fn new_table(&self) -> Table {
+        Table::new(self.hasher.clone(), self.ledger.account().clone())
+    }
+
+    /// Where what frozen views keep is counted: what containers for this table are made with.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        self.ledger.account()
+    }
+}
+
+impl std::fmt::Debug for ValueMut<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.entry.fmt(f)
+    }
+}
+
+/// The block of a small collection in an entry.
+#[derive(Debug)]
+pub struct PackMut<'a> {
+    entry: &'a mut Entry,
+    ledger: &'a mut Ledger,
+}
+
+impl Bytes for PackMut<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self.entry.value() {
+            ValueRef::Pack(_, bytes) => bytes,
+            other => unreachable!("a {} in one block", other.value_type().name()),
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.entry.pack_bytes_mut(self.ledger)
+    }
+
+    fn splice(&mut self, at: usize, remove: usize, insert: &[&[u8]]) {
+        self.entry.splice_pack(at, remove, insert, self.ledger);
+    }
+}
+
 /// A string in a table, open for partial changes. An integer becomes its text at the first change.
 #[derive(Debug)]
 pub struct StringMut<'a> {
@@ -393,6 +557,7 @@ impl StringMut<'_> {
                 crate::ValueRef::Int(number) => number.to_string().len(),
                 crate::ValueRef::Bytes(bytes) => bytes.len(),
                 crate::ValueRef::Chunked(string) => string.len(),
+                _ => unreachable!("a string"),
             };
         }
         self.entry.write_at(offset, bytes, self.ledger)

@@ -11,7 +11,8 @@ use super::node::{self, Inner};
 use super::segment::{self, NEVER, Segment};
 use super::*;
 use crate::account::Account;
-use crate::value::{Encoding, INLINE_BYTES_MAX, ValueRef};
+use crate::object::Object;
+use crate::value::{Encoding, INLINE_BYTES_MAX, Pack};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
@@ -33,7 +34,28 @@ fn text(entry: &Entry) -> Vec<u8> {
         ValueRef::Int(number) => number.to_string().into_bytes(),
         ValueRef::Bytes(bytes) => bytes.to_vec(),
         ValueRef::Chunked(string) => string.chunks().flatten().copied().collect(),
+        ValueRef::Pack(_, bytes) => bytes.to_vec(),
+        ValueRef::Set(table) | ValueRef::Hash(table) => {
+            let members: BTreeMap<&[u8], Vec<u8>> = table.iter().map(|entry| (entry.key(), text(entry))).collect();
+            serialize(members.into_iter())
+        }
     }
+}
+
+/// A large collection as the model has it.
+fn serialize(members: impl Iterator<Item = (impl AsRef<[u8]>, Vec<u8>)>) -> Vec<u8> {
+    members
+        .flat_map(|(member, value)| [member.as_ref(), b"=", &value, b";"].concat())
+        .collect()
+}
+
+fn parse(text: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    text.split_inclusive(|byte| *byte == b';')
+        .map(|pair| {
+            let (member, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap());
+            (member.to_vec(), value[1..value.len() - 1].to_vec())
+        })
+        .collect()
 }
 
 fn seen(entry: &Entry) -> (Vec<u8>, Expected) {
@@ -104,6 +126,15 @@ fn blocks(table: Option<&Table>, child: Child, prefix: u64, consumed: u32, found
                 );
             }
         }
+    }
+}
+
+impl Table {
+    /// Address and size of every block of the table.
+    pub(crate) fn for_each_block(&self, each: &mut dyn FnMut(usize, usize)) {
+        let mut found = BTreeMap::new();
+        blocks(Some(self), self.root, 0, 0, &mut found);
+        found.into_iter().for_each(|(address, bytes)| each(address, bytes));
     }
 }
 
@@ -232,6 +263,9 @@ impl Trial {
             assert!(self.table.string_mut(&key, hash).is_none());
             return;
         };
+        if matches!(expected.encoding, Encoding::Listpack | Encoding::Hashtable) {
+            return;
+        }
         let mut string = self.table.string_mut(&key, hash).expect("known to the model");
         if append {
             expected.value.extend_from_slice(&bytes);
@@ -246,6 +280,73 @@ impl Trial {
             expected.encoding = Encoding::Raw;
         }
         assert_eq!(string.write_at(offset, &bytes), expected.value.len());
+    }
+
+    fn set_collection(&mut self) {
+        let ((key, hash), expiry) = (self.key(), self.expiry());
+        let (value, encoding) = if self.rng.chance(1, 2) {
+            let value = self.bytes();
+            self.table.set(&key, hash, NewValue::Pack(Pack::Hash, &value), expiry);
+            (value, Encoding::Listpack)
+        } else {
+            let inner = Box::new(self.table.new_inner());
+            let object = if self.rng.chance(1, 2) {
+                Object::Set(inner)
+            } else {
+                Object::Hash(inner)
+            };
+            self.table.set(&key, hash, NewValue::Object(object), expiry);
+            (Vec::new(), Encoding::Hashtable)
+        };
+        let expiry = expiry.map(|Millis(ms)| ms);
+        self.model.insert(
+            key,
+            Expected {
+                value,
+                encoding,
+                expiry,
+            },
+        );
+    }
+
+    fn change_collection(&mut self) {
+        let ((key, hash), bytes) = (self.key(), self.bytes());
+        let (some, other) = (self.rng.next_u64() as usize, self.rng.next_u64() as usize);
+        let Some(expected) = self.model.get_mut(&key) else {
+            assert!(self.table.value_mut(&key, hash).is_none());
+            return;
+        };
+        let mut value = self.table.value_mut(&key, hash).expect("known to the model");
+        match expected.encoding {
+            Encoding::Listpack => {
+                let at = some % (expected.value.len() + 1);
+                let remove = other % (expected.value.len() - at + 1);
+                expected.value.splice(at..at + remove, [&bytes[..], b"+"].concat());
+                value.pack_mut().splice(at, remove, &[&bytes, b"+"]);
+                if let Some(byte) = expected.value.get_mut(at) {
+                    *byte ^= 1;
+                    value.pack_mut().as_mut_slice()[at] ^= 1;
+                }
+            }
+            Encoding::Hashtable => {
+                let mut members = parse(&expected.value);
+                value.object_mut(|object| {
+                    let (ObjectMut::Set(table) | ObjectMut::Hash(table)) = object;
+                    for step in 0..1 + some % 40 {
+                        let member = format!("m{}", (other.wrapping_mul(step + 1) >> 8) % 300).into_bytes();
+                        let hash = table.hash(&member);
+                        if other >> (step % 16) & 1 == 0 {
+                            assert_eq!(table.delete(&member, hash).is_some(), members.remove(&member).is_some());
+                        } else {
+                            table.set(&member, hash, NewValue::RawBytes(&bytes), None);
+                            members.insert(member, bytes.clone());
+                        }
+                    }
+                });
+                expected.value = serialize(members.into_iter());
+            }
+            _ => {}
+        }
     }
 
     fn remove(&mut self) {
@@ -336,7 +437,9 @@ impl Trial {
     fn step(&mut self, removals: u64) {
         match self.rng.below(100) {
             0..45 => self.set(),
-            45..55 => self.change_string(),
+            45..52 => self.change_string(),
+            52..54 => self.set_collection(),
+            54 => (0..4).for_each(|_| self.change_collection()),
             55..60 => self.set_expiry(),
             60..63 => self.copy(),
             _ => (0..removals).for_each(|_| self.remove()),
