@@ -14,6 +14,8 @@
 //! - [`entry`]: a key, its expiry and its value in one heap block.
 //! - [`chunked`]: strings too long for a block.
 //! - [`listpack`], [`intset`]: small collections in one run of bytes, edited through [`bytes::Bytes`].
+//! - [`seq`]: items in an order, counted and weighed: under sorted sets, lists and streams; [`blob`]: a counted block of
+//!   bytes, as their items.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
 //!
@@ -30,6 +32,7 @@
 compile_error!("addresses carry 16 bits of hash in their upper part, which takes 64-bit pointers");
 
 pub mod account;
+pub mod blob;
 pub mod bytes;
 pub mod chunked;
 mod count;
@@ -39,15 +42,18 @@ pub mod intset;
 pub mod listpack;
 pub mod memory;
 pub mod object;
+pub mod seq;
 pub mod size;
 pub mod table;
 pub mod value;
 
+pub use blob::{Blob, BlobMut};
 pub use bytes::Bytes;
 pub use chunked::ChunkedString;
 pub use entry::Entry;
 pub use hash::{Hasher, KeyHash};
 pub use object::{Container, Object, ObjectMut};
+pub use seq::Seq;
 pub use table::{Frozen, FrozenEntries, FrozenEntry, PackMut, Removed, StringMut, Table, ValueMut};
 pub use value::{Encoding, NewValue, Pack, Type, ValueRef};
 

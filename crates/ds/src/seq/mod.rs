@@ -1,0 +1,427 @@
+//! A sequence: items in an order, found by index, by weight or by a search, freezable at any moment in constant time.
+//!
+//! ```text
+//!   Seq { root } ──► inner node ──► inner node ──► leaf: item item item …      ≤ 63 elements per node; each inner node
+//!                        │              ├────────► leaf                        keeps, for each child, how many items
+//!                        └► …           └────────► leaf                        are below, their weight, and the sort
+//!                                                                              key of the first
+//! ```
+//!
+//! A counted B+tree. The structure under big lists, sorted sets and streams: what an item is, and what it weighs, is
+//! theirs. Nodes are shared with frozen forks and copied, one by one, when they are first written to; see
+//! [`crate::account`] for whose the bytes are. The container around a sequence owns the [`Ledger`] and hands it in.
+
+mod edit;
+mod iter;
+mod node;
+#[cfg(test)]
+mod tests;
+
+use crate::account::{Account, Ledger};
+use edit::Edge;
+use node::Node;
+
+pub use iter::{Iter, IterBack};
+
+/// What a sequence consists of.
+pub trait Item: Send + Sync + 'static {
+    /// What it counts for [`Seq::weight`] and [`Seq::locate`].
+    fn weight(&self) -> u64 {
+        1
+    }
+
+    /// A number that never falls along the sequence, for sequences that are searched by
+    /// [`Seq::partition_point_by_key`]: kept in inner nodes, so that a search looks at the items of one leaf only.
+    fn sort_key(&self) -> u64 {
+        0
+    }
+
+    /// Asks the processor for what the item refers to, a few items before an iteration comes to it.
+    fn prefetch(&self) {}
+
+    /// The same item for a copied node: a plain copy, or one more reference to a counted block.
+    #[must_use]
+    fn share(&self) -> Self;
+
+    /// The owner gives it up.
+    fn leave(self, ledger: &mut Ledger)
+    where
+        Self: Sized,
+    {
+        let _ = ledger;
+    }
+
+    /// A frozen holder gives it up.
+    fn release(self, account: &Account)
+    where
+        Self: Sized,
+    {
+        let _ = account;
+    }
+}
+
+/// A sequence of items.
+///
+/// It does not give its nodes up when dropped: the container around it calls [`Self::leave`] or [`Self::release`].
+pub struct Seq<T: Item> {
+    root: Option<Node<T>>,
+    len: u64,
+    weight: u64,
+}
+
+// SAFETY: nodes are counted by atomics and changed only by a holder who is alone; items are `Send` and `Sync`.
+unsafe impl<T: Item> Send for Seq<T> {}
+// SAFETY: as above; `&Seq` changes nothing but atomics.
+unsafe impl<T: Item> Sync for Seq<T> {}
+
+impl<T: Item> Default for Seq<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Item> Seq<T> {
+    /// An empty sequence.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            root: None,
+            len: 0,
+            weight: 0,
+        }
+    }
+
+    /// The number of items.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The weight of all items together.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// About how many heap blocks its nodes are.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        1 + (self.len / 48) as usize
+    }
+
+    /// The item at `index`.
+    #[must_use]
+    pub fn get(&self, index: u64) -> Option<&T> {
+        if index >= self.len {
+            return None;
+        }
+        let (leaf, within) = self.root?.leaf_at(index);
+        leaf.items().get(within)
+    }
+
+    /// The first item.
+    #[must_use]
+    pub fn first(&self) -> Option<&T> {
+        self.get(0)
+    }
+
+    /// The last item.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.get(self.len.checked_sub(1)?)
+    }
+
+    /// The item that contains the position `weight`, its index, and where in the item the position lies. Items of no
+    /// weight contain nothing.
+    #[must_use]
+    pub fn locate(&self, weight: u64) -> Option<(u64, u64, &T)> {
+        if weight >= self.weight {
+            return None;
+        }
+        let mut node = self.root?;
+        let mut index = 0;
+        let mut rest = weight;
+        while !node.is_leaf() {
+            let at = position_within(node.weights().iter().copied(), &mut rest)?;
+            index += node.items_below()[..at].iter().sum::<u64>();
+            node = node.child(at);
+        }
+        let at = position_within(node.items().iter().map(Item::weight), &mut rest)?;
+        Some((index + at as u64, rest, &node.items()[at]))
+    }
+
+    /// The weight of the items before `index`.
+    #[must_use]
+    pub fn weight_before(&self, index: u64) -> u64 {
+        if index >= self.len {
+            return self.weight;
+        }
+        let Some(mut node) = self.root else { return 0 };
+        let mut weight = 0;
+        let mut within = index;
+        while !node.is_leaf() {
+            let (at, rest) = node.child_at(within);
+            weight += node.weights()[..at].iter().sum::<u64>();
+            within = rest;
+            node = node.child(at);
+        }
+        weight + node.items()[..within as usize].iter().map(Item::weight).sum::<u64>()
+    }
+
+    /// The index of the first item that `before` is false for, where it is true for all items up to some point.
+    pub fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> u64 {
+        let Some(mut node) = self.root else { return 0 };
+        let mut index = 0;
+        while !node.is_leaf() {
+            // The point lies in the last child whose first item comes before it.
+            let (mut low, mut high) = (1, node.len());
+            while low < high {
+                let middle = usize::midpoint(low, high);
+                if before(node.child(middle).first_item()) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            index += node.items_below()[..low - 1].iter().sum::<u64>();
+            node = node.child(low - 1);
+        }
+        index + node.items().partition_point(before) as u64
+    }
+
+    /// As [`Self::partition_point`], for a point before which all items have sort keys up to `key`, and after which all
+    /// have `key` or more: `before` is asked only about items with that very key, and a few others.
+    pub fn partition_point_by_key(&self, key: u64, mut before: impl FnMut(&T) -> bool) -> u64 {
+        let Some(mut node) = self.root else { return 0 };
+        let mut index = 0;
+        while !node.is_leaf() {
+            let keys = node.keys();
+            let below = keys.partition_point(|first| *first < key);
+            let (mut low, mut high) = (below.max(1), node.len());
+            if keys.get(low).is_none_or(|first| *first > key) {
+                high = low;
+            }
+            while low < high {
+                let middle = usize::midpoint(low, high);
+                if keys[middle] == key && before(node.child(middle).first_item()) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            index += node.items_below()[..low - 1].iter().sum::<u64>();
+            node = node.child(low - 1);
+        }
+        index + node.items().partition_point(before) as u64
+    }
+
+    /// Puts an item in at `index`.
+    pub fn insert(&mut self, index: u64, item: T, ledger: &mut Ledger) {
+        assert!(index <= self.len, "item {index} of a sequence of {}", self.len);
+        self.weight += item.weight();
+        let edge = match index {
+            index if index == self.len => Edge::Last,
+            0 => Edge::First,
+            _ => Edge::Inside,
+        };
+        self.len += 1;
+        let mut root = self.root.take().unwrap_or_else(|| Node::new(0, 1, ledger));
+        // SAFETY: the root's reference is ours, and every node holds its children; new nodes have no other holder.
+        unsafe {
+            if let Some(right) = edit::insert(&mut root, index, item, edge, ledger) {
+                let top = Node::new(root.level() + 1, 4, ledger);
+                top.insert_child(0, root);
+                top.insert_child(1, right);
+                root = top;
+            }
+        }
+        self.root = Some(root);
+    }
+
+    /// Puts an item in at the end.
+    pub fn push(&mut self, item: T, ledger: &mut Ledger) {
+        self.insert(self.len, item, ledger);
+    }
+
+    /// Takes out the item at `index`. Panics if there is none.
+    pub fn remove(&mut self, index: u64, ledger: &mut Ledger) -> T {
+        assert!(index < self.len, "item {index} of a sequence of {}", self.len);
+        // There is one, since there are items.
+        let mut root = self.root.take().expect("the root of items");
+        // SAFETY: the root's reference is ours, and every node holds its children.
+        let item = unsafe { edit::remove(&mut root, index, ledger) };
+        self.len -= 1;
+        self.weight -= item.weight();
+        self.set_root(root, ledger);
+        item
+    }
+
+    /// Takes out the items from `start` up to, not including, `end`; each leaves.
+    pub fn remove_range(&mut self, start: u64, end: u64, ledger: &mut Ledger) {
+        assert!(
+            start <= end && end <= self.len,
+            "items {start}..{end} of a sequence of {}",
+            self.len
+        );
+        if start == end {
+            return;
+        }
+        // There is one, since there are items.
+        let mut root = self.root.take().expect("the root of items");
+        // SAFETY: the root's reference is ours, and every node holds its children.
+        unsafe { edit::remove_range(&mut root, start, end, ledger) };
+        let sum = root.sum();
+        (self.len, self.weight) = (sum.items, sum.weight);
+        self.set_root(root, ledger);
+    }
+
+    /// Changes the item at `index`; its sort key must keep its place. Panics if there is none.
+    pub fn modify<R>(&mut self, index: u64, ledger: &mut Ledger, change: impl FnOnce(&mut T, &mut Ledger) -> R) -> R {
+        assert!(index < self.len, "item {index} of a sequence of {}", self.len);
+        // There is one, since there are items.
+        let root = self.root.as_mut().expect("the root of items");
+        // SAFETY: the root's reference is ours, and every node holds its children.
+        let (result, difference) = unsafe { edit::modify(root, index, ledger, change) };
+        self.weight = self.weight.wrapping_add_signed(difference);
+        result
+    }
+
+    /// Puts an owned root back after a removal: lower, or not at all, where it has become too small.
+    fn set_root(&mut self, root: Node<T>, ledger: &mut Ledger) {
+        let mut root = root;
+        // SAFETY: the root is ours alone after the removal, and an only child that others hold too has more than one
+        // child itself or is a leaf with items; what the root held is kept, or there is nothing.
+        unsafe {
+            while !root.is_leaf() && root.len() == 1 {
+                let child = root.remove_child(0);
+                root.free(ledger);
+                root = child;
+            }
+            if root.len() == 0 {
+                root.free(ledger);
+                return;
+            }
+        }
+        self.root = Some(root);
+    }
+
+    /// All items from `index` on, forwards.
+    #[must_use]
+    pub fn iter_from(&self, index: u64) -> Iter<'_, T> {
+        Iter::new(self, index)
+    }
+
+    /// All items, forwards.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, T> {
+        self.iter_from(0)
+    }
+
+    /// The item at `index` and all before it, backwards. Nothing if there is no such item.
+    #[must_use]
+    pub fn iter_back_from(&self, index: u64) -> IterBack<'_, T> {
+        IterBack::new(self, index)
+    }
+
+    /// All items, backwards.
+    #[must_use]
+    pub fn iter_back(&self) -> IterBack<'_, T> {
+        self.iter_back_from(self.len.wrapping_sub(1))
+    }
+
+    /// A second sequence that shares all nodes, and is the one to be changed from now on; this one may only be read, and
+    /// released.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        if let Some(root) = self.root {
+            root.count().increment();
+        }
+        Self { ..*self }
+    }
+
+    /// A copy that shares no node, of copies of the items.
+    #[must_use]
+    pub fn duplicate(&self, ledger: &mut Ledger, mut copy: impl FnMut(&T, &mut Ledger) -> T) -> Self {
+        let mut duplicate = Self::new();
+        for item in self.iter() {
+            let item = copy(item, ledger);
+            duplicate.push(item, ledger);
+        }
+        duplicate
+    }
+
+    /// A sequence of these items, in full leaves.
+    pub fn from_iter(items: impl IntoIterator<Item = T>, ledger: &mut Ledger) -> Self {
+        let mut sequence = Self::new();
+        for item in items {
+            sequence.push(item, ledger);
+        }
+        sequence
+    }
+
+    /// The owner gives it up: nodes and items leave the ledger.
+    pub fn leave(self, ledger: &mut Ledger) {
+        if let Some(root) = self.root {
+            // SAFETY: the root's reference is ours, and gone with `self`.
+            unsafe { node::leave(root, ledger) };
+        }
+    }
+
+    /// A frozen holder gives it up.
+    pub fn release(self, account: &Account) {
+        if let Some(root) = self.root {
+            // SAFETY: the root's reference is ours, and gone with `self`.
+            unsafe { node::release(root, account) };
+        }
+    }
+}
+
+impl<T: Item> std::fmt::Debug for Seq<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seq")
+            .field("len", &self.len)
+            .field("weight", &self.weight)
+            .finish()
+    }
+}
+
+/// Which of the parts contains the position, which becomes the one within that part.
+fn position_within(parts: impl Iterator<Item = u64>, position: &mut u64) -> Option<usize> {
+    for (at, part) in parts.enumerate() {
+        if *position < part {
+            return Some(at);
+        }
+        *position -= part;
+    }
+    None
+}
+
+impl<T: Item> Node<T> {
+    /// The child of an inner node below which item `index` lies, and its index there. Panics if there is none.
+    fn child_at(self, index: u64) -> (usize, u64) {
+        let mut within = index;
+        let at = position_within(self.items_below().iter().copied(), &mut within);
+        (at.expect("an item of this node"), within)
+    }
+
+    fn leaf_at(self, index: u64) -> (Self, usize) {
+        let mut node = self;
+        let mut within = index;
+        while !node.is_leaf() {
+            let (at, rest) = node.child_at(within);
+            within = rest;
+            node = node.child(at);
+        }
+        (node, within as usize)
+    }
+
+    fn first_item<'a>(self) -> &'a T {
+        &self.leaf_at(0).0.items()[0]
+    }
+}
