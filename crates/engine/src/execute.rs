@@ -8,6 +8,7 @@
 //! ```
 
 use crate::error::{Error, quoted};
+use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, Level, Notice, ServerCtx};
 use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
@@ -47,6 +48,8 @@ pub struct Engine {
     pub latency: LatencyMonitor,
     /// Clients held back.
     pub pauses: Pauses,
+    /// What goes when memory reaches its limit.
+    pub evictor: Evictor,
     /// The clocks: set at each turn of the loop, moved on by each command.
     pub now: Now,
     /// Reads the monotonic clock in microseconds, to time commands by.
@@ -75,6 +78,7 @@ impl Engine {
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pauses: Pauses::default(),
+            evictor: Evictor::default(),
             now: Now::default(),
             clock,
             in_exec: false,
@@ -152,6 +156,7 @@ impl Engine {
             }
         };
         self.sessions[id].last_command = Some(command);
+        self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
         match gates::check(&self.request(id, command), &self.data.settings) {
             Verdict::Run => {}
             Verdict::Refuse(error) => {
@@ -216,6 +221,7 @@ impl Engine {
 
     fn request(&self, id: SessionId, command: CommandId) -> Request<'_> {
         let session = &self.sessions[id];
+        let queues = self.queues(id, command);
         let command = &self.table[command];
         let mut flags = command.flags;
         if command.spec.name == "exec"
@@ -238,6 +244,7 @@ impl Engine {
             command,
             session,
             flags,
+            queues,
             pause: self.pauses.in_force(),
         }
     }
@@ -471,6 +478,11 @@ impl Engine {
             && settings.replica_read_only
             && self.table[command].flags.has(Flags::WRITE)
             && !self.sessions[id].is_primary()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_clock(&mut self, clock: fn() -> u64) {
+        self.clock = clock;
     }
 
     /// Reads the monotonic clock, in microseconds.

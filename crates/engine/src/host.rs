@@ -1,6 +1,7 @@
 //! How the engine reaches what is around it: notices that leave as values, and the host that server commands work on.
 
 use crate::execute::Engine;
+use crate::keys::Data;
 use crate::session::{Blocked, Session, SessionId};
 use base::{DbIndex, Now};
 use resp::Reply;
@@ -34,6 +35,12 @@ pub enum Level {
 
 /// What stands behind server commands (INFO, CONFIG, PSYNC …). They know its type and get at it through [`Any`].
 pub trait Host: Any {
+    /// Bytes in use as `maxmemory` counts them: asked often, so it must be cheap.
+    fn counted_memory(&self, data: &Data) -> u64 {
+        let _ = data;
+        0
+    }
+
     /// Itself, for server commands to cast.
     fn as_any(&mut self) -> &mut dyn Any;
 }

@@ -12,6 +12,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::Notice;
+use crate::lazyfree::Lazyfree;
 use crate::propagate::Propagation;
 use crate::session::{Kind, SessionId};
 use crate::settings::{Role, Settings};
@@ -34,6 +35,8 @@ pub struct Data {
     pub watch: WatchIndex,
     /// Counters.
     pub stats: Stats,
+    /// What is being freed elsewhere.
+    pub lazyfree: Lazyfree,
     /// Configuration and state.
     pub settings: Settings,
     /// What the surroundings must hear.
@@ -61,6 +64,7 @@ impl Data {
             propagation: Propagation::default(),
             watch: WatchIndex::default(),
             stats: Stats::default(),
+            lazyfree: Lazyfree::default(),
             settings: Settings::default(),
             notices: Vec::new(),
             dirty: 0,
@@ -79,9 +83,24 @@ impl Data {
         };
         self.discard(removed);
         self.stats.expired_keys += 1;
-        self.propagation.effect(db, &[b"DEL", key]);
+        self.propagation.effect(db, &[deletion(self.settings.lazy_expire), key]);
         self.watch.touch_expired(db, key);
         self.notify(db, Event::EXPIRED, key);
+    }
+
+    /// Deletes a key to make room, as an execution of its own.
+    pub fn evict(&mut self, db: DbIndex, key: &[u8]) {
+        let hash = self.keyspace.hash(key);
+        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else {
+            return;
+        };
+        self.discard(removed);
+        self.stats.evicted_keys += 1;
+        self.propagation
+            .effect(db, &[deletion(self.settings.lazy_eviction), key]);
+        self.propagation.end_unit();
+        self.watch.touch(db, key);
+        self.notify(db, Event::EVICTED, key);
     }
 
     /// Puts another dataset in place of this one, which is handed over. Watchers of keys in either are told.
@@ -105,7 +124,9 @@ impl Data {
     pub fn discard(&mut self, removed: Removed) {
         const HEAVY: usize = 64;
         if removed.weight() > HEAVY {
-            self.notices.push(Notice::Discard(Box::new(removed)));
+            let bytes = removed.entry().memory_bytes() as u64;
+            let pending = self.lazyfree.pending(removed, bytes, 1);
+            self.notices.push(Notice::Discard(Box::new(pending)));
         }
     }
 
@@ -114,6 +135,11 @@ impl Data {
             events.push(format!("{} {}", event.name, String::from_utf8_lossy(key)));
         }
     }
+}
+
+/// The word by which replicas hear that a key went.
+fn deletion(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
 }
 
 /// A keyspace event: what a commit says has happened to a key.
@@ -136,6 +162,7 @@ impl Event {
     pub const EXPIRE: Self = Self::new('g', "expire");
     pub const PERSIST: Self = Self::new('g', "persist");
     pub const EXPIRED: Self = Self::new('x', "expired");
+    pub const EVICTED: Self = Self::new('e', "evicted");
     pub const RENAME_FROM: Self = Self::new('g', "rename_from");
     pub const RENAME_TO: Self = Self::new('g', "rename_to");
     pub const MOVE_FROM: Self = Self::new('g', "move_from");
@@ -540,7 +567,9 @@ impl<'a> Writer<'a> {
         data.watch = watch;
         data.replica_expiring.retain(|(other, _), _| *other != db);
         let discarded = data.keyspace.take_db(db);
-        data.notices.push(Notice::Discard(Box::new(discarded)));
+        let bytes = discarded.memory_bytes();
+        let pending = data.lazyfree.pending(discarded, bytes, keys);
+        data.notices.push(Notice::Discard(Box::new(pending)));
         self.commits += keys;
         keys
     }

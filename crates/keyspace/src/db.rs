@@ -157,6 +157,28 @@ impl Db {
         self.table.random(rng)
     }
 
+    /// A random key of those with an expiry, every one equally likely.
+    pub fn random_expiring(&self, rng: &mut Rng) -> Option<&Entry> {
+        self.table.random_expiring(rng)
+    }
+
+    /// Visits up to `count` entries at a random place; says how many. See [`Table::sample`].
+    pub fn sample<'a>(
+        &'a self,
+        which: ds::table::Sampled,
+        count: usize,
+        rng: &mut Rng,
+        visit: &mut dyn FnMut(&'a Entry),
+    ) -> usize {
+        self.table.sample(which, count, rng, visit)
+    }
+
+    /// The key that expires first, or nearly so. See [`Table::soonest_entry`].
+    #[must_use]
+    pub fn soonest_entry(&self) -> Option<&Entry> {
+        self.table.soonest_entry()
+    }
+
     /// Visits `count` entries from `cursor` on, or a few more, and gives the next cursor; 0 starts, and as an answer
     /// means the end. Cursors are below 2⁴⁸, and any number is a valid one.
     ///

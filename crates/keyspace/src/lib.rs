@@ -26,7 +26,7 @@ use ds::Hasher;
 use ds::account::Account;
 
 pub use db::Db;
-pub use ds::table::Expired;
+pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::{
     Bytes, ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut, Removed,
@@ -152,6 +152,12 @@ pub struct Discarded {
 }
 
 impl Discarded {
+    /// Bytes that dropping it gives back, now or when frozen views end.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.dbs.iter().map(Db::memory_bytes).sum()
+    }
+
     /// The number of keys in it.
     #[must_use]
     pub fn key_count(&self) -> u64 {

@@ -6,7 +6,7 @@ use crate::persistence::Persistence;
 use crate::replication::Replication;
 use base::{Now, Rng};
 use config::Config;
-use engine::{Host, ServerCtx};
+use engine::{Data, Host, ServerCtx};
 use std::any::Any;
 
 /// Everything of a server but its engine.
@@ -38,6 +38,11 @@ pub struct ServerState {
 }
 
 impl Host for ServerState {
+    fn counted_memory(&self, data: &Data) -> u64 {
+        let used = crate::persistence::used_memory(self, data);
+        used.saturating_sub(crate::persistence::uncounted_memory(self, data))
+    }
+
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }

@@ -135,6 +135,16 @@ impl Node {
     /// Sets the clocks. Call it at the beginning of every turn of the loop, before any event of the turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.engine.begin_turn(now);
+        if self.engine.evictor.under_way {
+            self.engine.evict_on(&self.state);
+            self.after_execution();
+        }
+    }
+
+    /// Whether there is work for another turn at once, whatever else happens.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.engine.evictor.under_way
     }
 
     /// A connection has come in.
@@ -161,7 +171,6 @@ impl Node {
         session.query_bytes = buffer.len();
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
-        persistence::refresh_memory(&self.state, &mut self.engine);
         let hard_limit_bytes = crate::settings::client_output_limit(&self.state.config).hard_bytes();
         let mut consumed = 0;
         while self.may_execute(id) && consumed < buffer.len() {

@@ -70,6 +70,9 @@ impl Server {
     }
 
     fn wait_ms(&self) -> u64 {
+        if self.node.is_busy() {
+            return 0;
+        }
         // Rounded up: waking a fraction of a millisecond early would mean another wait of nothing.
         (self.next_tick_ms + 1).saturating_sub(Clock.mono_us() / 1000)
     }
