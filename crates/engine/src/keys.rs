@@ -24,6 +24,7 @@ use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
 use resp::Reply;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 
 /// The dataset and everything that a change to it must keep true.
 pub struct Data {
@@ -154,6 +155,8 @@ pub struct Event {
 #[allow(missing_docs)]
 impl Event {
     pub const SET: Self = Self::new('$', "set");
+    pub const SET_BIT: Self = Self::new('$', "setbit");
+    pub const PF_ADD: Self = Self::new('$', "pfadd");
     pub const APPEND: Self = Self::new('$', "append");
     pub const SET_RANGE: Self = Self::new('$', "setrange");
     pub const INCR_BY: Self = Self::new('$', "incrby");
@@ -419,6 +422,43 @@ impl<'a> StrRef<'a> {
         }
     }
 
+    /// The text of an integer or of a string short enough to be kept with its key as it was set.
+    #[must_use]
+    pub(crate) fn to_short(self) -> Option<Cow<'a, [u8]>> {
+        const EMBSTR_BYTES_MAX: usize = 44;
+        match self {
+            Self::Chunked(_) => None,
+            Self::Bytes(bytes) if bytes.len() > EMBSTR_BYTES_MAX => None,
+            other => Some(other.to_bytes()),
+        }
+    }
+
+    /// Hands the bytes of a part of the text on, piece by piece, until one is enough.
+    pub(crate) fn pieces<B>(
+        self,
+        range: Range<usize>,
+        mut each: impl FnMut(&[u8]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match self {
+            Self::Int(n) => each(&int_text(n)[range]),
+            Self::Bytes(bytes) => each(&bytes[range]),
+            Self::Chunked(chunks) => chunks.range(range.start, range.end).try_for_each(each),
+        }
+    }
+
+    /// Fills `out` with the bytes from `start` on, with zeros past the end.
+    pub(crate) fn read(self, start: usize, out: &mut [u8]) {
+        let length = self.len();
+        let start = start.min(length);
+        let mut filled = 0;
+        let _ = self.pieces(start..length.min(start + out.len()), |piece| {
+            out[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+            ControlFlow::<()>::Continue(())
+        });
+        out[filled..].fill(0);
+    }
+
     /// Writes the text as a bulk reply.
     pub fn write_to(self, reply: &mut Reply<'_>) {
         match self {
@@ -633,6 +673,12 @@ impl<'a> Writer<'a> {
     pub(crate) fn commit_changes(&mut self, key: &[u8], changes: u64, event: Event) {
         self.commits += changes;
         self.tell(key, event);
+    }
+
+    /// Counts a change that listeners hear nothing of.
+    pub(crate) fn commit_unannounced(&mut self, key: &[u8]) {
+        self.commits += 1;
+        self.reader.data.watch.touch(self.reader.db, key);
     }
 
     /// Tells watchers and listeners of a change that is counted elsewhere.

@@ -11,6 +11,7 @@
 
 pub mod acl;
 pub mod arguments;
+pub mod bits;
 pub mod commands;
 pub mod error;
 pub mod eviction;
