@@ -17,7 +17,9 @@
 
 mod db;
 mod encodings;
+mod field_expiry;
 mod frozen;
+pub mod hash;
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use base::DbIndex;
 use ds::Hasher;
 use ds::account::Account;
 
-pub use db::Db;
+pub use db::{Db, ExpiredFields};
 pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::{
@@ -34,6 +36,7 @@ pub use ds::{
 };
 pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
+pub use hash::{Field, FieldExpiry, HashBuilder, HashMut, HashRef, Text};
 
 /// How many frozen views may be alive at once; a further snapshot joins one or waits.
 pub const MAX_LIVE_VIEWS: usize = 16;
