@@ -3,7 +3,7 @@
 use crate::execute::Engine;
 use crate::keys::Data;
 use crate::session::{Blocked, Session, SessionId};
-use base::{DbIndex, Now};
+use base::{DbIndex, Now, Offset};
 use resp::Reply;
 use std::any::Any;
 
@@ -43,6 +43,11 @@ pub trait Host: Any {
 
     /// Itself, for server commands to cast.
     fn as_any(&mut self) -> &mut dyn Any;
+
+    /// A client in WAIT waits no longer: how many replicas have acknowledged the offset that it waited for.
+    fn end_wait(&mut self, _engine: &mut Engine, _waiter: SessionId, _offset: Offset) -> u64 {
+        0
+    }
 }
 
 /// A host that has nothing: for tests of the engine alone.

@@ -10,6 +10,7 @@
 //! Expiry is settled here, at lookup: a primary deletes a key whose time has passed and propagates DEL; a replica hides
 //! it from its clients; to the primary's stream every key is alive.
 
+use crate::blocking::Blocking;
 use crate::error::{Error, Result};
 use crate::host::Notice;
 use crate::lazyfree::Lazyfree;
@@ -34,6 +35,8 @@ pub struct Data {
     pub propagation: Propagation,
     /// Who watches what.
     pub watch: WatchIndex,
+    /// Who waits for what.
+    pub blocking: Blocking,
     /// Counters.
     pub stats: Stats,
     /// What is being freed elsewhere.
@@ -64,6 +67,7 @@ impl Data {
             keyspace: Keyspace::new(databases, seed),
             propagation: Propagation::default(),
             watch: WatchIndex::default(),
+            blocking: Blocking::default(),
             stats: Stats::default(),
             lazyfree: Lazyfree::default(),
             settings: Settings::default(),
@@ -86,6 +90,7 @@ impl Data {
         self.stats.expired_keys += 1;
         self.propagation.effect(db, &[deletion(self.settings.lazy_expire), key]);
         self.watch.touch_expired(db, key);
+        self.blocking.touch(db, key, &self.keyspace);
         self.notify(db, Event::EXPIRED, key);
     }
 
@@ -101,6 +106,7 @@ impl Data {
             .effect(db, &[deletion(self.settings.lazy_eviction), key]);
         self.propagation.end_unit();
         self.watch.touch(db, key);
+        self.blocking.touch(db, key, &self.keyspace);
         self.notify(db, Event::EVICTED, key);
     }
 
@@ -118,7 +124,11 @@ impl Data {
         }
         self.watch = watch;
         self.replica_expiring.clear();
-        std::mem::replace(&mut self.keyspace, keyspace)
+        let old = std::mem::replace(&mut self.keyspace, keyspace);
+        for index in 0..self.keyspace.databases() {
+            self.blocking.touch_database(DbIndex(index), &self.keyspace);
+        }
+        old
     }
 
     /// Lets go of a value; a heavy one is freed elsewhere.
@@ -610,6 +620,7 @@ impl<'a> Writer<'a> {
         let bytes = discarded.memory_bytes();
         let pending = data.lazyfree.pending(discarded, bytes, keys);
         data.notices.push(Notice::Discard(Box::new(pending)));
+        data.blocking.touch_database(db, &data.keyspace);
         self.commits += keys;
         keys
     }
@@ -635,6 +646,9 @@ impl<'a> Writer<'a> {
         }
         data.watch = watch;
         data.keyspace.swap_dbs(a, b);
+        for db in [a, b] {
+            data.blocking.touch_database(db, &data.keyspace);
+        }
         data.notices.push(Notice::Swapped(a, b));
         self.commits += 1;
     }
@@ -684,8 +698,10 @@ impl<'a> Writer<'a> {
     /// Tells watchers and listeners of a change that is counted elsewhere.
     pub(crate) fn tell(&mut self, key: &[u8], event: Event) {
         let db = self.reader.db;
-        self.reader.data.watch.touch(db, key);
-        self.reader.data.notify(db, event, key);
+        let data = &mut *self.reader.data;
+        data.watch.touch(db, key);
+        data.blocking.touch(db, key, &data.keyspace);
+        data.notify(db, event, key);
     }
 
     /// Keeps the list of keys that only a writable replica knows to expire.

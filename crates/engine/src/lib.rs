@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod arguments;
 pub mod bits;
+pub mod blocking;
 pub mod commands;
 pub mod error;
 pub mod eviction;

@@ -4,9 +4,9 @@ use crate::effect::Effect;
 use crate::outside::Outside;
 use crate::persistence::Persistence;
 use crate::replication::Replication;
-use base::{Now, Rng};
+use base::{Now, Offset, Rng};
 use config::Config;
-use engine::{Data, Host, ServerCtx};
+use engine::{Data, Engine, Host, ServerCtx, SessionId};
 use std::any::Any;
 
 /// Everything of a server but its engine.
@@ -45,6 +45,10 @@ impl Host for ServerState {
 
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+
+    fn end_wait(&mut self, engine: &mut Engine, waiter: SessionId, offset: Offset) -> u64 {
+        crate::replication::end_wait(self, engine, waiter, offset)
     }
 }
 

@@ -221,7 +221,7 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
     text.field("tracking_clients", 0);
     text.field(
         "clients_in_timeout_table",
-        engine.sessions.iter().filter(in_timeout_table).count(),
+        engine.sessions.iter().filter(in_timeout_table).count() + engine.data.blocking.with_deadline(),
     );
 }
 
