@@ -15,6 +15,7 @@ use crate::account::{Account, Ledger};
 use crate::size::block_bytes;
 use crate::table::Table;
 use crate::value::{Type, ValueRef};
+use crate::zset::Zset;
 
 /// A freezable structure that one entry owns. Dropping it is how its live owner gives it up; [`Self::release`] is how
 /// frozen views do.
@@ -172,4 +173,6 @@ containers! {
     Set: Table = 9;
     /// Fields with values and perhaps expiries.
     Hash: Table = 10;
+    /// Members in order of their scores.
+    Zset: Zset = 11;
 }
