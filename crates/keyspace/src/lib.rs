@@ -20,6 +20,7 @@ mod encodings;
 mod field_expiry;
 mod frozen;
 pub mod hash;
+pub mod set;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub use ds::{
 pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
 pub use hash::{Field, FieldExpiry, HashBuilder, HashMut, HashRef, Text};
+pub use set::{SetBuilder, SetMut, SetRef};
 
 /// How many frozen views may be alive at once; a further snapshot joins one or waits.
 pub const MAX_LIVE_VIEWS: usize = 16;
