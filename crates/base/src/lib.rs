@@ -1,10 +1,11 @@
-//! Small vocabulary shared by every layer: identifiers, times, offsets, seeded randomness and number text.
+//! Small vocabulary shared by every layer: identifiers, times, offsets, seeded randomness, number text, compression.
 //!
 //! Nothing here knows a protocol, a socket or a key.
 
 pub mod glob;
 pub mod ids;
 pub mod ld80;
+pub mod lzf;
 pub mod number;
 pub mod rng;
 pub mod time;

@@ -11,7 +11,7 @@
 use crate::crc64::crc64;
 use crate::error::LoadError;
 use crate::format::{length, special};
-use crate::lzf;
+use base::lzf;
 use std::io::{self, Read};
 
 /// The size of the buffer, and of the largest string that is lent from it.

@@ -2,7 +2,7 @@
 
 use crate::crc64::crc64;
 use crate::format::{length, special};
-use crate::lzf::Compressor;
+use base::lzf::Compressor;
 use base::number;
 use std::io::{self, Write};
 

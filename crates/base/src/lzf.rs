@@ -1,4 +1,4 @@
-//! LZF, the small fast compression of strings in RDB files.
+//! LZF, the small fast compression of strings in RDB files, and of the inner nodes of long lists.
 //!
 //! A compressed string is a row of instructions, each beginning with a control byte:
 //!
@@ -248,7 +248,7 @@ fn push_match(out: &mut Vec<u8>, distance: usize, length: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Rng;
+    use crate::Rng;
 
     fn round_trip(compressor: &mut Compressor, plain: &[u8]) -> Option<usize> {
         let (mut packed, mut back) = (Vec::new(), Vec::new());
