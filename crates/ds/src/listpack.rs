@@ -360,6 +360,21 @@ pub struct Iter<'a> {
     at: usize,
 }
 
+impl Iter<'_> {
+    /// Where the next entry is, or the end.
+    #[inline]
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position::new(self.at)
+    }
+
+    /// Passes over the next entry, which must be there, without a look at it.
+    #[inline]
+    pub fn skip_one(&mut self) {
+        self.at = after(self.bytes, self.at);
+    }
+}
+
 impl<'a> Iterator for Iter<'a> {
     type Item = (Position, Value<'a>);
 
@@ -654,6 +669,62 @@ fn push(out: &mut Vec<u8>, text: &[u8]) {
     for part in Encoded::new(text).parts() {
         out.extend_from_slice(part);
     }
+}
+
+/// Entries encoded ahead, to be put into a listpack in one move.
+#[derive(Debug, Default)]
+pub struct Run {
+    bytes: Vec<u8>,
+    entries: usize,
+}
+
+impl Run {
+    /// A run with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            entries: 0,
+        }
+    }
+
+    /// Adds a text.
+    pub fn push(&mut self, text: &[u8]) {
+        push(&mut self.bytes, text);
+        self.entries += 1;
+    }
+
+    /// Adds an integer.
+    pub fn push_int(&mut self, number: i64) {
+        for part in Encoded::of_int(number).parts() {
+            self.bytes.extend_from_slice(part);
+        }
+        self.entries += 1;
+    }
+
+    /// The number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// How many bytes the entries take.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Puts the entries of a run at the end.
+pub fn append_run(bytes: &mut impl Bytes, run: &Run) {
+    let end = bytes.as_slice().len() - 1;
+    splice(bytes, end, 0, &[&run.bytes], run.entries as i64);
 }
 
 /// Puts `text` in the place of the entry at `position`.

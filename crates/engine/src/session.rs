@@ -70,8 +70,6 @@ pub enum Blocked {
     },
     /// SHUTDOWN waits for replicas to catch up.
     Shutdown,
-    /// It waits for keys. See [`crate::blocking`].
-    Keys,
 }
 
 /// Commands queued by MULTI.
