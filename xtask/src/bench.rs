@@ -3,6 +3,8 @@
 //! Servers run on one processor and the load generator on the other; the servers take turns within each round, and the
 //! median of the rounds counts. Processor time is what a server costs; wall time also holds what the generator costs.
 
+mod types;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +31,8 @@ struct Plans {
     /// Requests of one measurement at pipeline 1; pipelined ones are so many times eight.
     requests: u64,
     sync_keys: u64,
+    /// Collections are filled with one member in so many.
+    fill_share: u64,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -38,16 +42,24 @@ pub fn run(args: &Args) -> Result<bool> {
         rounds: args.number("rounds", if quick { 1 } else { 3 })?,
         requests: args.number("requests", if quick { 50_000 } else { 300_000 })?,
         sync_keys: args.number("keys", if quick { 100_000 } else { 2_000_000 })?,
+        fill_share: if quick { 50 } else { 1 },
     };
     let skein = build::subject_in(args, "release")?;
     let other = match args.path("against") {
         Some(path) => Program::at("other", &path),
         None => Program::stock()?,
     };
-    if args.rest().first().is_none_or(|part| *part == "commands") {
+    let wanted = |name: &str| args.rest().first().is_none_or(|part| *part == name);
+    if wanted("commands") {
         commands(&plans, &skein, &other)?;
     }
-    if args.rest().first().is_none_or(|part| *part == "sync") {
+    if wanted("types") {
+        types::run(&plans, &skein, &other)?;
+    }
+    if wanted("frozen") {
+        types::run_frozen(&plans, &skein, &other)?;
+    }
+    if wanted("sync") {
         syncs(&plans, &skein, &other)?;
     }
     Ok(true)

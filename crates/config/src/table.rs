@@ -261,11 +261,11 @@ directives! {
     // ── Memory: its limit, freeing, expiry.
     /// Bytes of data; 0 is no limit.
     "maxmemory" => maxmemory: u64 = 0, Rule::Memory(0, u64::MAX), MOD, Now;
-    /// What happens at the limit. Only `noeviction` is built; see [`crate::unbuilt`].
+    /// What happens at the limit.
     "maxmemory-policy" => maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction, OWN, MOD, Now;
-    "maxmemory-samples" => maxmemory_samples: u32 = 5, Rule::Int(1, INT_MAX), MOD, Kept;
-    "maxmemory-eviction-tenacity" => maxmemory_eviction_tenacity: u32 = 10, Rule::Int(0, 100), MOD, Kept;
-    "maxmemory-clients" => maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0), OWN, MOD, Kept;
+    "maxmemory-samples" => maxmemory_samples: u32 = 5, Rule::Int(1, INT_MAX), MOD, Now;
+    "maxmemory-eviction-tenacity" => maxmemory_eviction_tenacity: u32 = 10, Rule::Int(0, 100), MOD, Now;
+    "maxmemory-clients" => maxmemory_clients: MemoryOrPercent = MemoryOrPercent::Bytes(0), OWN, MOD, Now;
     /// Share of time for deleting expired keys, 1 to 10.
     "active-expire-effort" => active_expire_effort: u32 = 1, Rule::Int(1, 10), MOD, Now;
     "lfu-log-factor" => lfu_log_factor: u32 = 10, NATURAL, MOD, Now;

@@ -4,7 +4,6 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::choices::MaxmemoryPolicy;
 use crate::directive::{self, Effect};
 use crate::setting::Text;
 use crate::{Config, Place};
@@ -34,23 +33,17 @@ pub(crate) const CLUSTER: &str = "cluster mode is not built yet: the server woul
      Remove the line to run it as a primary or a replica.";
 pub(crate) const TLS: &str = "TLS is not built yet: connections would be neither encrypted nor checked. Remove the line \
      and put a TLS proxy in front, or keep the server inside a private network.";
-const EVICTION: &str = "eviction is not built yet: at 'maxmemory' writes would fail (-OOM) instead of evicting keys. \
-     Set 'maxmemory-policy noeviction', or 'maxmemory 0'.";
 const MODULES: &str = "modules cannot be loaded: their commands and data types would be missing. \
      Remove the line, or stay on a stock server.";
 
 /// The directives of `config` whose values are not built.
 pub(crate) fn of_values(config: &Config) -> Vec<Unbuilt> {
-    let mut found: Vec<Unbuilt> = directive::all()
+    directive::all()
         .filter_map(|directive| match directive.effect {
             Effect::Unbuilt(text) if directive.differs_from_default(config) => Some(missing(directive.name, text)),
             _ => None,
         })
-        .collect();
-    if config.maxmemory > 0 && config.maxmemory_policy != MaxmemoryPolicy::NoEviction {
-        found.push(missing("maxmemory-policy", EVICTION));
-    }
-    found
+        .collect()
 }
 
 /// What a line that is no setting asks for and is not built. `words` has the name in front.

@@ -76,16 +76,6 @@ fn what_is_not_built_cannot_be_set() {
         error.starts_with("ERR CONFIG SET failed (possibly related to argument 'appendonly') - the append-only file"),
         "{error}"
     );
-    assert_eq!(
-        set(&mut config, &["maxmemory-policy", "allkeys-lru"]),
-        Ok(vec!["maxmemory-policy"])
-    );
-    let error = set(&mut config, &["maxmemory", "100mb"]).unwrap_err();
-    assert!(
-        error.starts_with("ERR CONFIG SET failed (possibly related to argument 'maxmemory') - eviction is not built"),
-        "{error}"
-    );
-    assert_eq!(config.maxmemory, 0);
     let mut config = load_text("unbuilt-directives warn", &[]).unwrap();
     assert_eq!(set(&mut config, &["appendonly", "yes"]), Ok(vec!["appendonly"]));
 }

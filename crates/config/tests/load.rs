@@ -137,7 +137,6 @@ fn unbuilt_directives_stop_the_start() {
         ("loadmodule x.so", "loadmodule"),
         ("graph.timeout 5", "graph.timeout"),
         ("cluster-enabled yes", "cluster-enabled"),
-        ("maxmemory 1gb\nmaxmemory-policy allkeys-lru", "maxmemory-policy"),
     ] {
         let error = load_text(text, &[])
             .err()
@@ -152,7 +151,7 @@ fn unbuilt_directives_stop_the_start() {
         "appendonly no",
         "tls-port 0",
         "aclfile \"\"",
-        "maxmemory-policy allkeys-lru",
+        "maxmemory 1gb\nmaxmemory-policy allkeys-lru",
         "tls-session-caching no",
     ] {
         assert!(loaded(text).unbuilt().is_empty());

@@ -376,6 +376,21 @@ impl Entry {
         prefetch(self.block());
     }
 
+    /// The reference as a pointer, which is not counted.
+    pub(crate) fn as_raw(&self) -> NonNull<u8> {
+        self.0
+    }
+
+    /// The reference that such a pointer stands for.
+    ///
+    /// # Safety
+    /// - The pointer came from [`Self::as_raw`], and the block is held, and not replaced or changed by its holder, as
+    ///   long as the result is used.
+    pub(crate) unsafe fn from_raw_ref(raw: &NonNull<u8>) -> &Self {
+        // SAFETY: an entry is transparent around this pointer.
+        unsafe { &*ptr::from_ref(raw).cast() }
+    }
+
     /// Whether this is the only reference to the block.
     #[inline]
     pub(crate) fn is_alone(&self) -> bool {
@@ -842,6 +857,10 @@ impl Entry {
             string.for_each_block(each);
         }
         self.with_object(|object| match object {
+            Object::Zset(zset) => {
+                each(std::ptr::from_ref(&**zset).addr(), object.root_bytes());
+                zset.for_each_block(each);
+            }
             Object::Set(table) | Object::Hash(table) => {
                 each(std::ptr::from_ref(&**table).addr(), object.root_bytes());
                 table.for_each_block(each);

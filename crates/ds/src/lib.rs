@@ -16,6 +16,7 @@
 //! - [`listpack`], [`intset`]: small collections in one run of bytes, edited through [`bytes::Bytes`].
 //! - [`seq`]: items in an order, counted and weighed: under sorted sets, lists and streams; [`blob`]: a counted block of
 //!   bytes, as their items.
+//! - [`zset`]: a large sorted set: a table of members and a sequence of references to them.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
 //!
@@ -47,6 +48,7 @@ pub mod size;
 pub mod stream;
 pub mod table;
 pub mod value;
+pub mod zset;
 
 pub use blob::{Blob, BlobMut};
 pub use bytes::Bytes;
@@ -57,6 +59,7 @@ pub use object::{Container, Object, ObjectMut};
 pub use seq::Seq;
 pub use table::{Frozen, FrozenEntries, FrozenEntry, PackMut, Removed, StringMut, Table, ValueMut};
 pub use value::{Encoding, NewValue, Pack, Type, ValueRef};
+pub use zset::Zset;
 
 /// What reference counts are made of.
 mod atomics {

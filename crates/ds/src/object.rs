@@ -16,6 +16,7 @@ use crate::size::block_bytes;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::value::{Type, ValueRef};
+use crate::zset::Zset;
 
 /// A freezable structure that one entry owns. Dropping it is how its live owner gives it up; [`Self::release`] is how
 /// frozen views do.
@@ -173,6 +174,8 @@ containers! {
     Set: Table = 9;
     /// Fields with values and perhaps expiries.
     Hash: Table = 10;
+    /// Members in order of their scores.
+    Zset: Zset = 11;
     /// Entries by id, and groups that read them.
     Stream: Stream = 12;
 }

@@ -8,6 +8,7 @@ use crate::entry::Payload;
 use crate::object::Object;
 use crate::stream::Stream;
 use crate::table::Table;
+use crate::zset::Zset;
 
 /// Values up to this many bytes lie in their entry; longer ones are chunked.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -146,6 +147,8 @@ pub enum ValueRef<'a> {
     Set(&'a Table),
     /// A large hash, or one with field expiries: an entry a field.
     Hash(&'a Table),
+    /// A large sorted set.
+    Zset(&'a Zset),
     /// A stream.
     Stream(&'a Stream),
 }
@@ -159,6 +162,7 @@ impl ValueRef<'_> {
             Self::Pack(pack, _) => pack.value_type(),
             Self::Set(_) => Type::Set,
             Self::Hash(_) => Type::Hash,
+            Self::Zset(_) => Type::Zset,
             Self::Stream(_) => Type::Stream,
         }
     }
@@ -170,6 +174,7 @@ impl ValueRef<'_> {
             Self::Bytes(_) | Self::Chunked(_) => Encoding::Raw,
             Self::Pack(pack, _) => pack.encoding(),
             Self::Set(_) | Self::Hash(_) => Encoding::Hashtable,
+            Self::Zset(_) => Encoding::Skiplist,
             Self::Stream(_) => Encoding::Stream,
         }
     }

@@ -7,13 +7,15 @@
 //!                                         └─► run ─► handler ─► propagate ─► count, slow log, monitors
 //! ```
 
+use crate::blocking::Chance;
 use crate::error::{Error, quoted};
+use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, Level, Notice, ServerCtx};
 use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
-use crate::session::{Blocked, Peer, ReplyMode, SessionId, Sessions};
+use crate::session::{Blocked, Peer, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
@@ -47,6 +49,8 @@ pub struct Engine {
     pub latency: LatencyMonitor,
     /// Clients held back.
     pub pauses: Pauses,
+    /// What goes when memory reaches its limit.
+    pub evictor: Evictor,
     /// The clocks: set at each turn of the loop, moved on by each command.
     pub now: Now,
     /// Reads the monotonic clock in microseconds, to time commands by.
@@ -75,6 +79,7 @@ impl Engine {
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pauses: Pauses::default(),
+            evictor: Evictor::default(),
             now: Now::default(),
             clock,
             in_exec: false,
@@ -103,6 +108,7 @@ impl Engine {
     /// Closes a session and forgets what it watched and monitored.
     pub fn close(&mut self, id: SessionId) {
         self.data.watch.unwatch(id);
+        self.forget_wait(id);
         self.monitors.retain(|other| *other != id);
         self.sessions.close(id);
     }
@@ -152,6 +158,7 @@ impl Engine {
             }
         };
         self.sessions[id].last_command = Some(command);
+        self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
         match gates::check(&self.request(id, command), &self.data.settings) {
             Verdict::Run => {}
             Verdict::Refuse(error) => {
@@ -216,6 +223,7 @@ impl Engine {
 
     fn request(&self, id: SessionId, command: CommandId) -> Request<'_> {
         let session = &self.sessions[id];
+        let queues = self.queues(id, command);
         let command = &self.table[command];
         let mut flags = command.flags;
         if command.spec.name == "exec"
@@ -238,6 +246,7 @@ impl Engine {
             command,
             session,
             flags,
+            queues,
             pause: self.pauses.in_force(),
         }
     }
@@ -281,7 +290,7 @@ impl Engine {
             crate::commands::transaction::discard(self, id);
         }
         let session = &mut self.sessions[id];
-        if session.is_primary() || !takes_reply(session.reply_mode) {
+        if session.is_primary() || !session.reply_mode.takes_reply() {
             return;
         }
         let mut reply = Reply::new(&mut session.out, session.proto);
@@ -323,7 +332,7 @@ impl Engine {
                 }
             }
         }
-        if takes_reply(session.reply_mode) {
+        if session.reply_mode.takes_reply() {
             Reply::new(&mut session.out, session.proto).simple("QUEUED");
         }
     }
@@ -339,7 +348,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if !takes_reply(session.reply_mode) {
+        if !session.reply_mode.takes_reply() {
             out.truncate(before);
         }
         if session.out.is_empty() {
@@ -350,12 +359,16 @@ impl Engine {
             session.out = out;
         }
         session.write_offset = self.data.propagation.offset();
+        if self.data.blocking.has_ready() {
+            self.serve_ready(host);
+        }
     }
 
     /// Runs one command, its reply or error going to `out`. Time, errors and effects are accounted for.
     fn run(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>, out: &mut Vec<u8>) {
         let before = out.len();
         let started = self.now;
+        self.data.blocking.begin(self.chance_of(id));
         let result = self.dispatch(host, id, command, args, out);
         let failed = if let Err(error) = &result {
             out.truncate(before);
@@ -367,6 +380,9 @@ impl Engine {
             false
         };
         let usec = self.advance_clock();
+        if let Some(asked) = self.data.blocking.take_asked() {
+            self.hold(id, command, args, asked, usec);
+        }
         self.account(id, command, args, usec, failed);
         let flags = self.table[command].flags;
         if !self.monitors.is_empty() && !flags.any(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
@@ -374,7 +390,16 @@ impl Engine {
         }
     }
 
-    fn dispatch(
+    /// Whether a command of this session may block. The primary's stream waits for nobody, nor does a transaction.
+    fn chance_of(&self, id: SessionId) -> Chance {
+        if self.in_exec || self.sessions[id].is_primary() {
+            Chance::Answer
+        } else {
+            Chance::Block
+        }
+    }
+
+    pub(crate) fn dispatch(
         &mut self,
         host: &mut dyn Host,
         id: SessionId,
@@ -473,6 +498,11 @@ impl Engine {
             && !self.sessions[id].is_primary()
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_clock(&mut self, clock: fn() -> u64) {
+        self.clock = clock;
+    }
+
     /// Reads the monotonic clock, in microseconds.
     #[must_use]
     pub fn read_clock(&self) -> u64 {
@@ -480,7 +510,7 @@ impl Engine {
     }
 
     /// Moves the clocks on by what has gone by since they were last set; returns it, in microseconds.
-    fn advance_clock(&mut self) -> u64 {
+    pub(crate) fn advance_clock(&mut self) -> u64 {
         let usec = (self.clock)().saturating_sub(self.now.mono_us);
         if !self.in_exec {
             self.now.mono_us += usec;
@@ -490,18 +520,20 @@ impl Engine {
     }
 
     fn account(&mut self, id: SessionId, command: CommandId, args: Args<'_>, usec: u64, failed: bool) {
+        // A request that blocks is accounted for in full when it is answered.
+        let blocked = self.sessions.get(id).is_some_and(|session| session.blocked.is_some());
         let settings = &self.data.settings;
         let entry = &mut self.table[command];
         entry.stats.calls += 1;
         entry.stats.usec += usec;
         entry.stats.failed += u64::from(failed);
-        if settings.latency_tracking {
+        if settings.latency_tracking && !blocked {
             entry.latency.get_or_insert_default().record(usec);
         }
         self.data.stats.commands += 1;
         let flags = entry.flags;
         let slow = settings.slowlog_slower_than_us;
-        if slow >= 0 && usec >= slow as u64 && !flags.has(Flags::SKIP_SLOWLOG) {
+        if slow >= 0 && usec >= slow as u64 && !blocked && !flags.has(Flags::SKIP_SLOWLOG) {
             let session = &self.sessions[id];
             let max_len = settings.slowlog_max_len;
             self.slowlog
@@ -546,11 +578,10 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return Flow::Close;
         };
-        session.reply_mode = match session.reply_mode {
-            ReplyMode::SkipNext => ReplyMode::Skip,
-            ReplyMode::Skip => ReplyMode::On,
-            other => other,
-        };
+        // The request of a blocked session is not over.
+        if session.blocked.is_none() {
+            session.end_of_request();
+        }
         if session.close_after_reply || session.close_now {
             return Flow::Close;
         }
@@ -606,10 +637,6 @@ fn expire_own_keys_of_replica(data: &mut Data, now: base::Millis, limit: usize) 
         }
     }
     due.len()
-}
-
-fn takes_reply(mode: ReplyMode) -> bool {
-    !matches!(mode, ReplyMode::Off | ReplyMode::Skip)
 }
 
 fn unknown_command(args: Args<'_>) -> Error {

@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub session: &'a Session,
     /// Flags that count: the command's own, and of EXEC also those of its queue.
     pub flags: Flags,
+    /// Whether an open transaction would take it.
+    pub queues: bool,
     /// Whether clients are being held back.
     pub pause: Option<PauseKind>,
 }
@@ -101,8 +103,8 @@ fn state(request: &Request<'_>, settings: &Settings) -> Option<Error> {
     let name = request.command.spec.name;
     let replica = settings.role == Role::Replica;
 
-    let limited = settings.maxmemory > 0 && !(replica && settings.ignore_maxmemory_as_replica);
-    if limited && settings.used_memory > settings.maxmemory && flags.has(Flags::DENY_OOM) {
+    // What an open transaction queues takes memory without bound.
+    if settings.out_of_memory && (request.queues || flags.has(Flags::DENY_OOM)) {
         return Some(OOM);
     }
     if settings.save_failed && !replica && (writes || name == "ping") {

@@ -1,8 +1,9 @@
 //! How the engine reaches what is around it: notices that leave as values, and the host that server commands work on.
 
 use crate::execute::Engine;
+use crate::keys::Data;
 use crate::session::{Blocked, Session, SessionId};
-use base::{DbIndex, Now};
+use base::{DbIndex, Now, Offset};
 use resp::Reply;
 use std::any::Any;
 
@@ -34,8 +35,19 @@ pub enum Level {
 
 /// What stands behind server commands (INFO, CONFIG, PSYNC …). They know its type and get at it through [`Any`].
 pub trait Host: Any {
+    /// Bytes in use as `maxmemory` counts them: asked often, so it must be cheap.
+    fn counted_memory(&self, data: &Data) -> u64 {
+        let _ = data;
+        0
+    }
+
     /// Itself, for server commands to cast.
     fn as_any(&mut self) -> &mut dyn Any;
+
+    /// A client in WAIT waits no longer: how many replicas have acknowledged the offset that it waited for.
+    fn end_wait(&mut self, _engine: &mut Engine, _waiter: SessionId, _offset: Offset) -> u64 {
+        0
+    }
 }
 
 /// A host that has nothing: for tests of the engine alone.

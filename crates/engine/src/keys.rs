@@ -10,8 +10,10 @@
 //! Expiry is settled here, at lookup: a primary deletes a key whose time has passed and propagates DEL; a replica hides
 //! it from its clients; to the primary's stream every key is alive.
 
+use crate::blocking::Blocking;
 use crate::error::{Error, Result};
 use crate::host::Notice;
+use crate::lazyfree::Lazyfree;
 use crate::propagate::Propagation;
 use crate::session::{Kind, SessionId};
 use crate::settings::{Role, Settings};
@@ -23,6 +25,7 @@ use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
 use resp::Reply;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 
 /// The dataset and everything that a change to it must keep true.
 pub struct Data {
@@ -32,8 +35,12 @@ pub struct Data {
     pub propagation: Propagation,
     /// Who watches what.
     pub watch: WatchIndex,
+    /// Who waits for what.
+    pub blocking: Blocking,
     /// Counters.
     pub stats: Stats,
+    /// What is being freed elsewhere.
+    pub lazyfree: Lazyfree,
     /// Configuration and state.
     pub settings: Settings,
     /// What the surroundings must hear.
@@ -60,7 +67,9 @@ impl Data {
             keyspace: Keyspace::new(databases, seed),
             propagation: Propagation::default(),
             watch: WatchIndex::default(),
+            blocking: Blocking::default(),
             stats: Stats::default(),
+            lazyfree: Lazyfree::default(),
             settings: Settings::default(),
             notices: Vec::new(),
             dirty: 0,
@@ -79,9 +88,26 @@ impl Data {
         };
         self.discard(removed);
         self.stats.expired_keys += 1;
-        self.propagation.effect(db, &[b"DEL", key]);
+        self.propagation.effect(db, &[deletion(self.settings.lazy_expire), key]);
         self.watch.touch_expired(db, key);
+        self.blocking.touch(db, key, &self.keyspace);
         self.notify(db, Event::EXPIRED, key);
+    }
+
+    /// Deletes a key to make room, as an execution of its own.
+    pub fn evict(&mut self, db: DbIndex, key: &[u8]) {
+        let hash = self.keyspace.hash(key);
+        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else {
+            return;
+        };
+        self.discard(removed);
+        self.stats.evicted_keys += 1;
+        self.propagation
+            .effect(db, &[deletion(self.settings.lazy_eviction), key]);
+        self.propagation.end_unit();
+        self.watch.touch(db, key);
+        self.blocking.touch(db, key, &self.keyspace);
+        self.notify(db, Event::EVICTED, key);
     }
 
     /// Puts another dataset in place of this one, which is handed over. Watchers of keys in either are told.
@@ -98,14 +124,20 @@ impl Data {
         }
         self.watch = watch;
         self.replica_expiring.clear();
-        std::mem::replace(&mut self.keyspace, keyspace)
+        let old = std::mem::replace(&mut self.keyspace, keyspace);
+        for index in 0..self.keyspace.databases() {
+            self.blocking.touch_database(DbIndex(index), &self.keyspace);
+        }
+        old
     }
 
     /// Lets go of a value; a heavy one is freed elsewhere.
     pub fn discard(&mut self, removed: Removed) {
         const HEAVY: usize = 64;
         if removed.weight() > HEAVY {
-            self.notices.push(Notice::Discard(Box::new(removed)));
+            let bytes = removed.entry().memory_bytes() as u64;
+            let pending = self.lazyfree.pending(removed, bytes, 1);
+            self.notices.push(Notice::Discard(Box::new(pending)));
         }
     }
 
@@ -114,6 +146,11 @@ impl Data {
             events.push(format!("{} {}", event.name, String::from_utf8_lossy(key)));
         }
     }
+}
+
+/// The word by which replicas hear that a key went.
+fn deletion(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
 }
 
 /// A keyspace event: what a commit says has happened to a key.
@@ -128,6 +165,8 @@ pub struct Event {
 #[allow(missing_docs)]
 impl Event {
     pub const SET: Self = Self::new('$', "set");
+    pub const SET_BIT: Self = Self::new('$', "setbit");
+    pub const PF_ADD: Self = Self::new('$', "pfadd");
     pub const APPEND: Self = Self::new('$', "append");
     pub const SET_RANGE: Self = Self::new('$', "setrange");
     pub const INCR_BY: Self = Self::new('$', "incrby");
@@ -136,6 +175,7 @@ impl Event {
     pub const EXPIRE: Self = Self::new('g', "expire");
     pub const PERSIST: Self = Self::new('g', "persist");
     pub const EXPIRED: Self = Self::new('x', "expired");
+    pub const EVICTED: Self = Self::new('e', "evicted");
     pub const RENAME_FROM: Self = Self::new('g', "rename_from");
     pub const RENAME_TO: Self = Self::new('g', "rename_to");
     pub const MOVE_FROM: Self = Self::new('g', "move_from");
@@ -392,6 +432,43 @@ impl<'a> StrRef<'a> {
         }
     }
 
+    /// The text of an integer or of a string short enough to be kept with its key as it was set.
+    #[must_use]
+    pub(crate) fn to_short(self) -> Option<Cow<'a, [u8]>> {
+        const EMBSTR_BYTES_MAX: usize = 44;
+        match self {
+            Self::Chunked(_) => None,
+            Self::Bytes(bytes) if bytes.len() > EMBSTR_BYTES_MAX => None,
+            other => Some(other.to_bytes()),
+        }
+    }
+
+    /// Hands the bytes of a part of the text on, piece by piece, until one is enough.
+    pub(crate) fn pieces<B>(
+        self,
+        range: Range<usize>,
+        mut each: impl FnMut(&[u8]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match self {
+            Self::Int(n) => each(&int_text(n)[range]),
+            Self::Bytes(bytes) => each(&bytes[range]),
+            Self::Chunked(chunks) => chunks.range(range.start, range.end).try_for_each(each),
+        }
+    }
+
+    /// Fills `out` with the bytes from `start` on, with zeros past the end.
+    pub(crate) fn read(self, start: usize, out: &mut [u8]) {
+        let length = self.len();
+        let start = start.min(length);
+        let mut filled = 0;
+        let _ = self.pieces(start..length.min(start + out.len()), |piece| {
+            out[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+            ControlFlow::<()>::Continue(())
+        });
+        out[filled..].fill(0);
+    }
+
     /// Writes the text as a bulk reply.
     pub fn write_to(self, reply: &mut Reply<'_>) {
         match self {
@@ -540,7 +617,10 @@ impl<'a> Writer<'a> {
         data.watch = watch;
         data.replica_expiring.retain(|(other, _), _| *other != db);
         let discarded = data.keyspace.take_db(db);
-        data.notices.push(Notice::Discard(Box::new(discarded)));
+        let bytes = discarded.memory_bytes();
+        let pending = data.lazyfree.pending(discarded, bytes, keys);
+        data.notices.push(Notice::Discard(Box::new(pending)));
+        data.blocking.touch_database(db, &data.keyspace);
         self.commits += keys;
         keys
     }
@@ -566,6 +646,9 @@ impl<'a> Writer<'a> {
         }
         data.watch = watch;
         data.keyspace.swap_dbs(a, b);
+        for db in [a, b] {
+            data.blocking.touch_database(db, &data.keyspace);
+        }
         data.notices.push(Notice::Swapped(a, b));
         self.commits += 1;
     }
@@ -606,11 +689,19 @@ impl<'a> Writer<'a> {
         self.tell(key, event);
     }
 
+    /// Counts a change that listeners hear nothing of.
+    pub(crate) fn commit_unannounced(&mut self, key: &[u8]) {
+        self.commits += 1;
+        self.reader.data.watch.touch(self.reader.db, key);
+    }
+
     /// Tells watchers and listeners of a change that is counted elsewhere.
     pub(crate) fn tell(&mut self, key: &[u8], event: Event) {
         let db = self.reader.db;
-        self.reader.data.watch.touch(db, key);
-        self.reader.data.notify(db, event, key);
+        let data = &mut *self.reader.data;
+        data.watch.touch(db, key);
+        data.blocking.touch(db, key, &data.keyspace);
+        data.notify(db, event, key);
     }
 
     /// Keeps the list of keys that only a writable replica knows to expire.

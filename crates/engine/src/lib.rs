@@ -11,14 +11,18 @@
 
 pub mod acl;
 pub mod arguments;
+pub mod bits;
+pub mod blocking;
 pub mod commands;
 pub mod error;
+pub mod eviction;
 pub mod execute;
 pub mod gates;
 pub mod host;
 pub mod key_positions;
 pub mod keys;
 pub mod latency;
+pub mod lazyfree;
 pub mod pause;
 pub mod propagate;
 pub mod session;

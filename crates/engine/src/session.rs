@@ -70,6 +70,8 @@ pub enum Blocked {
     },
     /// SHUTDOWN waits for replicas to catch up.
     Shutdown,
+    /// It waits for keys. See [`crate::blocking`].
+    Keys,
 }
 
 /// Commands queued by MULTI.

@@ -1,5 +1,7 @@
 //! What the engine must know of configuration and of the server's state. Whoever owns these facts keeps them current.
 
+use keyspace::Sampled;
+
 /// Which side of replication this server stands on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -34,6 +36,28 @@ pub enum Allow {
     Local,
 }
 
+/// By what eviction judges keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionOrder {
+    /// Those not used for the longest time go first.
+    Lru,
+    /// Those used least often go first.
+    Lfu,
+    /// Those that expire first go first.
+    Ttl,
+    /// All are equal.
+    Random,
+}
+
+/// What goes when memory reaches its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvictionPolicy {
+    /// By what keys are judged.
+    pub order: EvictionOrder,
+    /// Which keys may go.
+    pub among: Sampled,
+}
+
 /// The engine's view of configuration and state.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,8 +79,14 @@ pub struct Settings {
     pub maxmemory: u64,
     /// A replica leaves the limit to its primary.
     pub ignore_maxmemory_as_replica: bool,
-    /// Bytes in use as `maxmemory` counts them, as of the last look.
-    pub used_memory: u64,
+    /// What goes when memory reaches the limit; `None` for nothing.
+    pub eviction: Option<EvictionPolicy>,
+    /// How many keys of a database eviction looks at for each that it evicts.
+    pub maxmemory_samples: u32,
+    /// How long one step of eviction may take, from 0 to 100.
+    pub eviction_tenacity: u32,
+    /// Memory is over the limit and cannot be brought below it, as of the command that is about to run.
+    pub out_of_memory: bool,
     /// The password of the default user.
     pub password: Option<Box<[u8]>>,
     /// Who may use DEBUG.
@@ -81,6 +111,10 @@ pub struct Settings {
     pub lazy_user_flush: bool,
     /// Whether DEL frees in the background.
     pub lazy_user_del: bool,
+    /// Whether eviction tells replicas UNLINK instead of DEL.
+    pub lazy_eviction: bool,
+    /// Whether expiry tells replicas UNLINK instead of DEL.
+    pub lazy_expire: bool,
     /// Whether the background expiry cycle runs.
     pub active_expire: bool,
     /// Whether checksums of RDB files and DUMP payloads are passed over, as DEBUG asks.
@@ -103,7 +137,10 @@ impl Default for Settings {
             too_few_replicas: false,
             maxmemory: 0,
             ignore_maxmemory_as_replica: true,
-            used_memory: 0,
+            eviction: None,
+            maxmemory_samples: 5,
+            eviction_tenacity: 10,
+            out_of_memory: false,
             password: None,
             debug_command: Allow::Never,
             max_bulk_bytes: 512 << 20,
@@ -116,6 +153,8 @@ impl Default for Settings {
             lfu_decay_minutes: 1,
             lazy_user_flush: false,
             lazy_user_del: false,
+            lazy_eviction: false,
+            lazy_expire: false,
             active_expire: true,
             skip_checksum: false,
             sanitize_dump_payload: false,

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use base::{Millis, Rng};
 use ds::account::Account;
 use ds::table::{Expired, Overwritten};
-use ds::{Entry, Hasher, KeyHash, NewValue, Removed, StringMut, Table, ValueMut};
+use ds::{Entry, Hasher, KeyHash, NewValue, Object, Removed, StringMut, Table, ValueMut};
+
+use crate::Encodings;
+use crate::field_expiry::FieldExpiries;
+use crate::hash::{HashMut, HashRef};
 
 /// What an entry takes in the table on average, in bytes: a slot of eight, at four fifths full, and headers.
 const TABLE_BYTES_PER_ENTRY: usize = 11;
@@ -19,6 +23,19 @@ pub struct Db {
     table: Table,
     /// The sum of all expiries, in milliseconds since the epoch.
     expiry_sum: i128,
+    /// The hashes whose fields expire.
+    field_expiries: FieldExpiries,
+}
+
+/// Fields of one hash that were taken out because their time had come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExpiredFields {
+    /// The key of the hash.
+    pub key: Vec<u8>,
+    /// The names of the fields. None where a search used up its bound.
+    pub fields: Vec<Vec<u8>>,
+    /// Whether no field is left: the key is to be deleted.
+    pub emptied: bool,
 }
 
 impl Db {
@@ -26,6 +43,7 @@ impl Db {
         Self {
             table: Table::new(hasher, account),
             expiry_sum: 0,
+            field_expiries: FieldExpiries::default(),
         }
     }
 
@@ -33,6 +51,7 @@ impl Db {
         Self {
             table: self.table.take(),
             expiry_sum: mem::take(&mut self.expiry_sum),
+            field_expiries: mem::take(&mut self.field_expiries),
         }
     }
 
@@ -87,7 +106,12 @@ impl Db {
     /// Gives `key` this value and this expiry, whatever it had; says whether it existed. A key that existed keeps its
     /// access clock, a new one starts at 0.
     pub fn set(&mut self, key: &[u8], hash: KeyHash, value: NewValue<'_>, expiry: Option<Millis>) -> bool {
+        let is_hash = matches!(value, NewValue::Object(Object::Hash(_)));
         let old = self.table.set(key, hash, value, expiry);
+        self.field_expiries.forget(key);
+        if is_hash {
+            self.note_fields(key, hash);
+        }
         self.expiry_changed(old, expiry)
     }
 
@@ -111,6 +135,53 @@ impl Db {
         self.table.value_mut(key, hash)
     }
 
+    /// The hash at `key`, if one is there, to be changed within these limits.
+    pub fn hash_mut<'a>(&'a mut self, key: &'a [u8], hash: KeyHash, encodings: &Encodings) -> Option<HashMut<'a>> {
+        let value = self.table.value_mut(key, hash)?;
+        HashMut::new(value, encodings, key, &mut self.field_expiries)
+    }
+
+    /// How many hashes have fields that expire.
+    #[must_use]
+    pub fn hashes_with_expiring_fields(&self) -> usize {
+        self.field_expiries.len()
+    }
+
+    /// Takes up to `limit` fields whose time has come out of a hash that has such; `None` if there is none. The caller
+    /// deletes the key if it was emptied.
+    pub fn expire_fields(&mut self, now: Millis, limit: usize) -> Option<ExpiredFields> {
+        loop {
+            let (soonest, key) = self.field_expiries.soonest()?;
+            if soonest > now {
+                return None;
+            }
+            let key = key.to_vec();
+            let hash = self.table.hash(&key);
+            let Some(mut fields) = self.hash_mut(&key, hash, &Encodings::default()) else {
+                // Nothing but a hash is noted; what is none any more was forgotten.
+                debug_assert!(false, "no hash at a key that is noted as one");
+                self.field_expiries.forget(&key);
+                continue;
+            };
+            let due = fields.remove_expired(now, limit);
+            let (emptied, bound) = (fields.get().is_empty(), fields.get().soonest_expiry());
+            // A bound that was too early has been corrected; one that is still due was searched in part.
+            if !due.is_empty() || bound.is_some_and(|bound| bound <= now) {
+                return Some(ExpiredFields {
+                    key,
+                    fields: due,
+                    emptied,
+                });
+            }
+        }
+    }
+
+    /// Notes when the first field of what is now at `key` expires.
+    fn note_fields(&mut self, key: &[u8], hash: KeyHash) {
+        let fields = self.table.get(key, hash).and_then(|entry| HashRef::of(entry.value()));
+        self.field_expiries.note(key, fields.and_then(HashRef::soonest_expiry));
+    }
+
     /// An empty table for a large set or hash of this database.
     #[must_use]
     pub fn new_table(&self) -> Table {
@@ -126,6 +197,7 @@ impl Db {
     /// Takes `key` out.
     pub fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<Removed> {
         let removed = self.table.remove(key, hash)?;
+        self.field_expiries.forget(key);
         self.expiry_sum -= sum(removed.entry().expiry());
         Some(removed)
     }
@@ -134,6 +206,7 @@ impl Db {
     /// the value nor another thread to free it is wanted.
     pub fn delete(&mut self, key: &[u8], hash: KeyHash) -> bool {
         let old = self.table.delete(key, hash);
+        self.field_expiries.forget(key);
         self.expiry_changed(old, None)
     }
 
@@ -143,6 +216,7 @@ impl Db {
     pub fn insert(&mut self, key: &[u8], hash: KeyHash, removed: Removed) -> bool {
         let expiry = removed.entry().expiry();
         let old = self.table.insert(key, hash, removed);
+        self.note_fields(key, hash);
         self.expiry_changed(old, expiry)
     }
 
@@ -155,6 +229,28 @@ impl Db {
     /// A random entry, every one about equally likely.
     pub fn random(&self, rng: &mut Rng) -> Option<&Entry> {
         self.table.random(rng)
+    }
+
+    /// A random key of those with an expiry, every one equally likely.
+    pub fn random_expiring(&self, rng: &mut Rng) -> Option<&Entry> {
+        self.table.random_expiring(rng)
+    }
+
+    /// Visits up to `count` entries at a random place; says how many. See [`Table::sample`].
+    pub fn sample<'a>(
+        &'a self,
+        which: ds::table::Sampled,
+        count: usize,
+        rng: &mut Rng,
+        visit: &mut dyn FnMut(&'a Entry),
+    ) -> usize {
+        self.table.sample(which, count, rng, visit)
+    }
+
+    /// The key that expires first, or nearly so. See [`Table::soonest_entry`].
+    #[must_use]
+    pub fn soonest_entry(&self) -> Option<&Entry> {
+        self.table.soonest_entry()
     }
 
     /// Visits `count` entries from `cursor` on, or a few more, and gives the next cursor; 0 starts, and as an answer

@@ -17,7 +17,10 @@
 
 mod db;
 mod encodings;
+mod field_expiry;
 mod frozen;
+pub mod hash;
+pub mod set;
 pub mod stream;
 
 use std::sync::Arc;
@@ -26,8 +29,8 @@ use base::DbIndex;
 use ds::Hasher;
 use ds::account::Account;
 
-pub use db::Db;
-pub use ds::table::Expired;
+pub use db::{Db, ExpiredFields};
+pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::{
     Bytes, ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut, Removed,
@@ -35,6 +38,8 @@ pub use ds::{
 };
 pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
+pub use hash::{Field, FieldExpiry, HashBuilder, HashMut, HashRef, Text};
+pub use set::{SetBuilder, SetMut, SetRef};
 
 /// How many frozen views may be alive at once; a further snapshot joins one or waits.
 pub const MAX_LIVE_VIEWS: usize = 16;
@@ -153,6 +158,12 @@ pub struct Discarded {
 }
 
 impl Discarded {
+    /// Bytes that dropping it gives back, now or when frozen views end.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.dbs.iter().map(Db::memory_bytes).sum()
+    }
+
     /// The number of keys in it.
     #[must_use]
     pub fn key_count(&self) -> u64 {

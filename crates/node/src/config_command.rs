@@ -220,6 +220,8 @@ static RESETSTAT: Spec = Spec {
 
 fn reset_statistics(state: &mut ServerState, engine: &mut Engine) {
     engine.data.stats = engine::stats::Stats::default();
+    engine.data.lazyfree.reset_freed();
+    engine.evictor.reset_time();
     for command in engine.table.iter_mut() {
         command.stats = engine::stats::CommandStats::default();
         command.latency = None;

@@ -4,9 +4,9 @@ use crate::effect::Effect;
 use crate::outside::Outside;
 use crate::persistence::Persistence;
 use crate::replication::Replication;
-use base::{Now, Rng};
+use base::{Now, Offset, Rng};
 use config::Config;
-use engine::{Host, ServerCtx};
+use engine::{Data, Engine, Host, ServerCtx, SessionId};
 use std::any::Any;
 
 /// Everything of a server but its engine.
@@ -38,8 +38,17 @@ pub struct ServerState {
 }
 
 impl Host for ServerState {
+    fn counted_memory(&self, data: &Data) -> u64 {
+        let used = crate::persistence::used_memory(self, data);
+        used.saturating_sub(crate::persistence::uncounted_memory(self, data))
+    }
+
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+
+    fn end_wait(&mut self, engine: &mut Engine, waiter: SessionId, offset: Offset) -> u64 {
+        crate::replication::end_wait(self, engine, waiter, offset)
     }
 }
 

@@ -221,7 +221,7 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
     text.field("tracking_clients", 0);
     text.field(
         "clients_in_timeout_table",
-        engine.sessions.iter().filter(in_timeout_table).count(),
+        engine.sessions.iter().filter(in_timeout_table).count() + engine.data.blocking.with_deadline(),
     );
 }
 
@@ -258,7 +258,8 @@ fn memory(facts: &Facts<'_>, text: &mut Text) {
         engine,
         resources,
     } = facts;
-    let used = resources.allocated_bytes;
+    let allocated = resources.allocated_bytes;
+    let used = crate::persistence::used_memory(state, &engine.data);
     let resident = resources.resident_bytes;
     let startup = state.meters.startup_memory.min(used);
     let peak = state.meters.peak_memory.max(used);
@@ -275,8 +276,8 @@ fn memory(facts: &Facts<'_>, text: &mut Text) {
         "used_memory_dataset_perc",
         percent(dataset.min(used - startup), used - startup),
     );
-    text.field("allocator_allocated", used);
-    text.field("allocator_active", used);
+    text.field("allocator_allocated", allocated);
+    text.field("allocator_active", allocated);
     text.field("allocator_resident", resident);
     text.bytes("total_system_memory", resources.total_memory_bytes);
     scripting_memory(text);
@@ -318,7 +319,7 @@ fn buffer_memory(facts: &Facts<'_>, text: &mut Text) {
     let stream = crate::replication::stream_memory_bytes(state);
     text.field(
         "mem_not_counted_for_evict",
-        crate::persistence::uncounted_memory(state, engine),
+        crate::persistence::uncounted_memory(state, &engine.data),
     );
     text.field(
         "mem_replication_backlog",
@@ -329,8 +330,9 @@ fn buffer_memory(facts: &Facts<'_>, text: &mut Text) {
     text.field("mem_clients_normal", client_bytes(engine, Kind::Normal));
     text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     text.field("mem_allocator", &resources.allocator);
-    text.zeros(&["active_defrag_running", "lazyfree_pending_objects"]);
-    text.field("lazyfreed_objects", engine.data.stats.lazyfreed_objects);
+    text.zeros(&["active_defrag_running"]);
+    text.field("lazyfree_pending_objects", engine.data.lazyfree.pending_objects());
+    text.field("lazyfreed_objects", engine.data.lazyfree.freed_objects());
     text.field("mem_frozen_bytes", engine.data.keyspace.frozen_bytes());
 }
 
@@ -438,11 +440,10 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.field("expired_time_cap_reached_count", stats.expire_time_cap_reached);
     text.field("expire_cycle_cpu_milliseconds", stats.expire_cycle_us / 1000);
     text.field("evicted_keys", stats.evicted_keys);
-    text.zeros(&[
-        "evicted_clients",
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    text.field("evicted_clients", stats.evicted_clients);
+    let (total_us, current_us) = engine.evictor.time_over_limit(engine.now.mono_us);
+    text.field("total_eviction_exceeded_time", total_us / 1000);
+    text.field("current_eviction_exceeded_time", current_us / 1000);
     text.field("keyspace_hits", stats.keyspace_hits);
     text.field("keyspace_misses", stats.keyspace_misses);
     text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);

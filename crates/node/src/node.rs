@@ -10,7 +10,7 @@ use config::Config;
 use engine::host::{Level, Notice};
 use engine::session::{Kind, Peer};
 use engine::{Engine, Flow, SessionId};
-use resp::{Argv, Limits, Parsed, Reply};
+use resp::{Argv, Limits, Parsed};
 
 /// A whole server but its outside.
 pub struct Node {
@@ -135,6 +135,30 @@ impl Node {
     /// Sets the clocks. Call it at the beginning of every turn of the loop, before any event of the turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.engine.begin_turn(now);
+        if self.engine.evictor.under_way {
+            self.engine.evict_on(&self.state);
+            self.after_execution();
+        }
+        if self.engine.time_out_waits() > 0 {
+            self.after_execution();
+        }
+    }
+
+    /// Whether there is work for another turn at once, whatever else happens.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.engine.evictor.under_way
+    }
+
+    /// When the node must have a turn, whatever happens or not: a client will have waited long enough (monotonic ms).
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        // A deadline passes when it is over, not when it comes.
+        self.engine
+            .data
+            .blocking
+            .next_deadline_ms()
+            .map(|at| at.saturating_add(1))
     }
 
     /// A connection has come in.
@@ -161,7 +185,6 @@ impl Node {
         session.query_bytes = buffer.len();
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
-        persistence::refresh_memory(&self.state, &mut self.engine);
         let hard_limit_bytes = crate::settings::client_output_limit(&self.state.config).hard_bytes();
         let mut consumed = 0;
         while self.may_execute(id) && consumed < buffer.len() {
@@ -308,6 +331,7 @@ impl Node {
         self.end_pauses(now);
         if !self.state.cron_paused {
             self.expire_cycle();
+            self.engine.serve_ready(&mut self.state);
             self.measure(now);
             self.close_idle_sessions(now);
         }
@@ -442,16 +466,6 @@ impl Node {
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.state.effects)
     }
-}
-
-/// Writes the reply that a blocked session waits for, and lets it go on.
-pub(crate) fn unblock(engine: &mut Engine, id: SessionId, reply: impl FnOnce(&mut Reply<'_>)) {
-    let Some(session) = engine.sessions.get_mut(id) else {
-        return;
-    };
-    session.blocked = None;
-    reply(&mut Reply::new(&mut session.out, session.proto));
-    engine.data.notices.push(Notice::Resume(id));
 }
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \

@@ -12,8 +12,8 @@ use crate::host::ServerState;
 use crate::jobs::{Cancel, Progress, SaveJob, WriteOptions};
 use base::Now;
 use config::MaxmemoryPolicy as Policy;
-use engine::Engine;
 use engine::host::Level;
+use engine::{Data, Engine};
 use std::sync::Arc;
 
 /// After a failed save, the next is not tried before so many seconds.
@@ -393,21 +393,20 @@ pub fn adopt(state: &mut ServerState, engine: &mut Engine, loaded: crate::jobs::
     state.persistence.last_load_expired = loaded.expired;
     state.persistence.functions = loaded.functions.into();
     let old = engine.data.replace_keyspace(loaded.keyspace);
-    state.effects.push(Effect::Discard(Box::new(old)));
-}
-
-/// Keeps the figure that `maxmemory` is compared with.
-pub fn refresh_memory(state: &ServerState, engine: &mut Engine) {
-    if engine.data.settings.maxmemory > 0 {
-        engine.data.settings.used_memory = state
-            .outside
-            .allocated_bytes()
-            .saturating_sub(uncounted_memory(state, engine));
-    }
+    let (bytes, keys) = (old.live_bytes(), old.key_count());
+    let pending = engine.data.lazyfree.pending(old, bytes, keys);
+    state.effects.push(Effect::Discard(Box::new(pending)));
 }
 
 /// Bytes that `maxmemory` does not count: the replication stream and what only snapshots still hold.
 #[must_use]
-pub fn uncounted_memory(state: &ServerState, engine: &Engine) -> u64 {
-    crate::replication::stream_memory_bytes(state) + engine.data.keyspace.frozen_bytes()
+pub fn uncounted_memory(state: &ServerState, data: &Data) -> u64 {
+    crate::replication::stream_memory_bytes(state) + data.keyspace.frozen_bytes()
+}
+
+/// Bytes in use: what the allocator has handed out, without what another thread is about to free.
+#[must_use]
+pub fn used_memory(state: &ServerState, data: &Data) -> u64 {
+    let allocated = state.outside.allocated_bytes();
+    allocated.saturating_sub(data.lazyfree.pending_bytes())
 }

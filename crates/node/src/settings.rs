@@ -2,8 +2,8 @@
 
 use crate::host::ServerState;
 use base::Now;
-use config::{Access, Config, SavePoint};
-use engine::settings::Allow;
+use config::{Access, Config, MaxmemoryPolicy, SavePoint};
+use engine::settings::{Allow, EvictionOrder, EvictionPolicy};
 use engine::{Engine, Session};
 
 /// Puts the configuration in force: called at the start, and after CONFIG SET.
@@ -12,7 +12,15 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     let settings = &mut engine.data.settings;
     settings.replica_read_only = config.replica_read_only;
     settings.serve_stale_data = config.replica_serve_stale_data;
-    settings.maxmemory = config.maxmemory;
+    if settings.maxmemory != config.maxmemory {
+        settings.maxmemory = config.maxmemory;
+        engine.evictor.under_way = true;
+    }
+    settings.eviction = eviction(config.maxmemory_policy);
+    settings.maxmemory_samples = config.maxmemory_samples;
+    settings.eviction_tenacity = config.maxmemory_eviction_tenacity;
+    settings.lazy_eviction = config.lazyfree_lazy_eviction;
+    settings.lazy_expire = config.lazyfree_lazy_expire;
     settings.ignore_maxmemory_as_replica = config.replica_ignore_maxmemory;
     settings.debug_command = match config.enable_debug_command {
         Access::No => Allow::Never,
@@ -24,10 +32,9 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.slowlog_max_len = config.slowlog_max_len as usize;
     settings.latency_threshold_ms = config.latency_monitor_threshold as u64;
     settings.latency_tracking = config.latency_tracking;
-    settings.lfu = matches!(
-        config.maxmemory_policy,
-        config::MaxmemoryPolicy::VolatileLfu | config::MaxmemoryPolicy::AllkeysLfu
-    );
+    settings.lfu = settings
+        .eviction
+        .is_some_and(|policy| policy.order == EvictionOrder::Lfu);
     settings.lfu_log_factor = config.lfu_log_factor;
     settings.lfu_decay_minutes = config.lfu_decay_time;
     settings.lazy_user_flush = config.lazyfree_lazy_user_flush;
@@ -54,6 +61,22 @@ pub fn encodings(config: &Config) -> keyspace::Encodings {
         stream_node_max_entries: config.stream_node_max_entries,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
     }
+}
+
+/// What a policy means to the engine.
+fn eviction(policy: MaxmemoryPolicy) -> Option<EvictionPolicy> {
+    use keyspace::Sampled::{All, Expiring};
+    let (order, among) = match policy {
+        MaxmemoryPolicy::NoEviction => return None,
+        MaxmemoryPolicy::VolatileLru => (EvictionOrder::Lru, Expiring),
+        MaxmemoryPolicy::VolatileLfu => (EvictionOrder::Lfu, Expiring),
+        MaxmemoryPolicy::VolatileRandom => (EvictionOrder::Random, Expiring),
+        MaxmemoryPolicy::VolatileTtl => (EvictionOrder::Ttl, Expiring),
+        MaxmemoryPolicy::AllkeysLru => (EvictionOrder::Lru, All),
+        MaxmemoryPolicy::AllkeysLfu => (EvictionOrder::Lfu, All),
+        MaxmemoryPolicy::AllkeysRandom => (EvictionOrder::Random, All),
+    };
+    Some(EvictionPolicy { order, among })
 }
 
 /// `rename-command`: old and new names; an empty new name takes the command away.

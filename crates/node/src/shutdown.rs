@@ -138,7 +138,7 @@ fn answer_waiting(engine: &mut Engine) {
         .collect();
     for id in waiting {
         engine.data.stats.count_error("ERR");
-        crate::node::unblock(engine, id, |reply| reply.error(FAILED));
+        engine.answer_blocked(id, |reply| reply.error(FAILED));
     }
 }
 

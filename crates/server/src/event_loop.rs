@@ -70,8 +70,13 @@ impl Server {
     }
 
     fn wait_ms(&self) -> u64 {
+        if self.node.is_busy() {
+            return 0;
+        }
         // Rounded up: waking a fraction of a millisecond early would mean another wait of nothing.
-        (self.next_tick_ms + 1).saturating_sub(Clock.mono_us() / 1000)
+        let deadline_ms = self.node.next_deadline_ms().unwrap_or(u64::MAX);
+        let next_ms = self.next_tick_ms.min(deadline_ms);
+        (next_ms + 1).saturating_sub(Clock.mono_us() / 1000)
     }
 
     /// One turn. Returns whether there is more to do without waiting.

@@ -189,7 +189,7 @@ fn verdicts_and_what_they_leave_behind() {
     {
         for name in [Some(directive.name), directive.alias].into_iter().flatten() {
             for value in values(directive) {
-                if cannot_be_tried(directive, &value) || evicts(directive, &config, &value) {
+                if cannot_be_tried(directive, &value) {
                     continue;
                 }
                 tried += 1;
@@ -219,15 +219,6 @@ fn verdicts_and_what_they_leave_behind() {
         wrong.join("\n")
     );
     assert!(tried > 4000, "only {tried} were tried");
-}
-
-/// An evicting policy with a limit is not built.
-fn evicts(directive: &Directive, config: &Config, value: &str) -> bool {
-    match directive.name {
-        "maxmemory" => config.maxmemory_policy != config::MaxmemoryPolicy::NoEviction,
-        "maxmemory-policy" => config.maxmemory > 0 && value.to_lowercase() != "noeviction",
-        _ => false,
-    }
 }
 
 #[test]

@@ -65,6 +65,17 @@ fn blocks<T: Item>(node: Node<T>, found: &mut BTreeMap<usize, usize>) -> u64 {
     items
 }
 
+impl<T: Item> Seq<T> {
+    /// Address and size of every node.
+    pub(crate) fn for_each_block(&self, each: &mut dyn FnMut(usize, usize)) {
+        let mut found = BTreeMap::new();
+        if let Some(root) = self.root {
+            blocks(root, &mut found);
+        }
+        found.into_iter().for_each(|(address, bytes)| each(address, bytes));
+    }
+}
+
 fn check<T: Item>(sequence: &Seq<T>, bytes: u64) {
     let mut found = BTreeMap::new();
     if let Some(root) = sequence.root {

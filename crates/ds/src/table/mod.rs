@@ -43,7 +43,7 @@ use segment::{NEVER, Segment};
 use write::Path;
 
 pub use frozen::{Frozen, FrozenEntries, FrozenEntry};
-pub use walk::Expired;
+pub use walk::{Expired, Sampled};
 
 /// A set of entries by key.
 ///

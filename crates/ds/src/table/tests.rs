@@ -35,6 +35,7 @@ fn text(entry: &Entry) -> Vec<u8> {
         ValueRef::Bytes(bytes) => bytes.to_vec(),
         ValueRef::Chunked(string) => string.chunks().flatten().copied().collect(),
         ValueRef::Pack(_, bytes) => bytes.to_vec(),
+        other @ ValueRef::Zset(_) => unreachable!("a {other:?} is tested apart"),
         ValueRef::Set(table) | ValueRef::Hash(table) => {
             let members: BTreeMap<&[u8], Vec<u8>> = table.iter().map(|entry| (entry.key(), text(entry))).collect();
             serialize(members.into_iter())
@@ -333,7 +334,7 @@ impl Trial {
                 let mut members = parse(&expected.value);
                 value.object_mut(|object| {
                     let (ObjectMut::Set(table) | ObjectMut::Hash(table)) = object else {
-                        unreachable!("no other object is a hashtable")
+                        unreachable!("a table")
                     };
                     for step in 0..1 + some % 40 {
                         let member = format!("m{}", (other.wrapping_mul(step + 1) >> 8) % 300).into_bytes();
@@ -619,6 +620,50 @@ fn random_entries_are_spread_evenly() {
         assert!(hits.values().all(|hits| (70..260).contains(hits)), "{hits:?}");
     }
     assert!(table(1, u64::MAX).random(&mut rng).is_none());
+}
+
+#[test]
+fn samples_are_of_what_was_asked_for_and_the_soonest_is_found() {
+    let mut rng = Rng::new(11);
+    let mut table = table(2, u64::MAX);
+    assert_eq!(
+        table.sample(Sampled::All, 5, &mut rng, &mut |_| panic!("a sample of nothing")),
+        0
+    );
+    assert!(table.random_expiring(&mut rng).is_none() && table.soonest_entry().is_none());
+    for number in 0..5000_i64 {
+        let key = number.to_string();
+        let expiry = (number % 50 == 0).then_some(Millis(10_000 - number));
+        let hash = table.hasher.hash(key.as_bytes());
+        table.set(key.as_bytes(), hash, NewValue::Int(number), expiry);
+    }
+    let mut hits: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for _ in 0..15_000 {
+        let entry = table.random_expiring(&mut rng).expect("some expire");
+        *hits.entry(entry.key().to_vec()).or_default() += 1;
+    }
+    assert_eq!(hits.len(), 100);
+    assert!(hits.values().all(|hits| (80..250).contains(hits)), "{hits:?}");
+    let mut expiring: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for _ in 0..2000 {
+        let mut visit = |entry: &Entry| {
+            assert!(entry.expiry().is_some());
+            *expiring.entry(entry.key().to_vec()).or_default() += 1;
+        };
+        assert!((1..=5).contains(&table.sample(Sampled::Expiring, 5, &mut rng, &mut visit)));
+        assert!((1..=5).contains(&table.sample(Sampled::All, 5, &mut rng, &mut |_| {})));
+    }
+    assert_eq!(expiring.len(), 100, "every one comes up");
+    // Pushing expiries on leaves bounds that are too early; the soonest is found nevertheless.
+    for number in (50..100_i64).map(|number| number * 50) {
+        let key = number.to_string();
+        table.set_expiry(key.as_bytes(), table.hasher.hash(key.as_bytes()), Some(Millis(50_000)));
+    }
+    for number in (0..50_i64).rev().map(|number| number * 50) {
+        let key = table.soonest_entry().expect("some expire").key().to_vec();
+        assert_eq!(key, number.to_string().as_bytes());
+        table.delete(&key, table.hasher.hash(&key));
+    }
 }
 
 /// A million expiries that were all pushed on leave bounds that are too early: no single search may pay for all.

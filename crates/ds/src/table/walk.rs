@@ -15,6 +15,34 @@ const RANDOM_TRIES: u32 = 64;
 /// Segments that one call of [`Table::next_expired`] looks through at most.
 const EXPIRY_SEGMENTS_MAX: u32 = 64;
 
+/// Segments that one call of [`Table::soonest_entry`] looks through at most, once it has something to show.
+const SOONEST_SEGMENTS_MAX: u32 = 64;
+
+/// Which entries a sample is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampled {
+    /// All.
+    All,
+    /// Those with an expiry.
+    Expiring,
+}
+
+impl Sampled {
+    /// How many of them are below `child`, which lives.
+    fn in_child(self, child: Child) -> u64 {
+        // SAFETY: held by the node or table it was taken from, by what the callers in this file do.
+        let summary = unsafe { node::summary(child) };
+        match self {
+            Self::All => summary.len,
+            Self::Expiring => summary.expiring,
+        }
+    }
+
+    fn takes(self, entry: &Entry) -> bool {
+        self == Self::All || entry.expiry().is_some()
+    }
+}
+
 /// What a bounded search for an expired entry came to.
 #[derive(Debug)]
 pub enum Expired<'a> {
@@ -127,6 +155,78 @@ impl Table {
         }
     }
 
+    /// Visits up to `count` entries that lie together at a random place, only those with an expiry if so wished; says how
+    /// many. Enough for sampling: places follow from hashes, which know nothing of how entries are used. Fewer are
+    /// visited where a segment has no more.
+    pub fn sample<'a>(
+        &'a self,
+        which: Sampled,
+        count: usize,
+        rng: &mut Rng,
+        visit: &mut dyn FnMut(&'a Entry),
+    ) -> usize {
+        let mut child = self.root;
+        if child.is_none() {
+            return 0;
+        }
+        while child.is_inner() {
+            // SAFETY: held by the table, directly or not.
+            let inner = unsafe { Inner::of(child) };
+            let slots = 1_usize << inner.bits();
+            let start = rng.below(slots as u64) as usize;
+            let mut from_start = (0..slots).map(|index| inner.slot((start + index) % slots));
+            let Some(below) = from_start.find(|below| which.in_child(*below) > 0) else {
+                return 0;
+            };
+            child = below;
+        }
+        // SAFETY: as above.
+        let segment = unsafe { Segment::of(child) };
+        let entries: Vec<&Entry> = segment.entries().collect();
+        if entries.is_empty() {
+            return 0;
+        }
+        segment.prefetch_entries();
+        let (before, after) = entries.split_at(rng.below(entries.len() as u64) as usize);
+        let found = after.iter().chain(before).filter(|entry| which.takes(entry));
+        found.take(count).map(|entry| visit(entry)).count()
+    }
+
+    /// A random entry of those with an expiry, every one equally likely.
+    pub fn random_expiring(&self, rng: &mut Rng) -> Option<&Entry> {
+        let expiring = self.expiring_len();
+        if expiring == 0 {
+            return None;
+        }
+        let mut index = rng.below(expiring);
+        let mut child = self.root;
+        while child.is_inner() {
+            // SAFETY: held by the table, directly or not.
+            child = unsafe { Inner::of(child) }.children().find(|below| {
+                let expiring = Sampled::Expiring.in_child(*below);
+                let here = index < expiring;
+                if !here {
+                    index -= expiring;
+                }
+                here
+            })?;
+        }
+        // SAFETY: as above.
+        let entries = unsafe { Segment::of(child) }.entries();
+        entries.filter(|entry| entry.expiry().is_some()).nth(index as usize)
+    }
+
+    /// The entry that expires first, or, where finding it would take long because many expiries were pushed on, one that
+    /// expires soon.
+    #[must_use]
+    pub fn soonest_entry(&self) -> Option<&Entry> {
+        if self.summary().soonest == NEVER {
+            return None;
+        }
+        let mut segments_left = SOONEST_SEGMENTS_MAX;
+        soonest_below(self.root, &mut segments_left).map(|(entry, _)| entry)
+    }
+
     /// No entry expires before this moment; `None` if none expires at all. Takes constant time, and is exact once
     /// [`Self::next_expired`] has looked at it in vain.
     #[must_use]
@@ -147,6 +247,36 @@ impl Table {
         }
         let mut segments_left = EXPIRY_SEGMENTS_MAX;
         expired_below(self.root, now.0, &mut segments_left)
+    }
+}
+
+/// The entry under `child` that expires first, as far as the segments left allow; corrects bounds on the way.
+fn soonest_below<'a>(child: Child, segments_left: &mut u32) -> Option<(&'a Entry, i64)> {
+    if !child.is_inner() {
+        *segments_left = segments_left.saturating_sub(1);
+        // SAFETY: held by the table, directly or not, which is borrowed for as long as the result.
+        return unsafe { Segment::of(child) }.soonest_entry();
+    }
+    // SAFETY: as above.
+    let inner = unsafe { Inner::of(child) };
+    let mut best: Option<(&'a Entry, i64)> = None;
+    loop {
+        // SAFETY: held by the node above.
+        let bound = |below: &Child| unsafe { node::summary(*below) }.soonest;
+        let first = inner.children().min_by_key(bound)?;
+        let bound = bound(&first);
+        if bound == NEVER || best.is_some_and(|(_, expiry)| expiry <= bound) {
+            inner.set_soonest(bound);
+            return best;
+        }
+        let found = soonest_below(first, segments_left);
+        best = match (best, found) {
+            (Some(a), Some(b)) => Some(if b.1 < a.1 { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        if *segments_left == 0 && best.is_some() {
+            return best;
+        }
     }
 }
 

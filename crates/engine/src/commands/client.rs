@@ -1,5 +1,6 @@
 //! CLIENT: what connections there are, and what may be done to them.
 
+use crate::blocking::GiveUp;
 use crate::execute::Engine;
 use crate::host::Notice;
 use crate::pause::{PauseKind, PausePurpose};
@@ -331,6 +332,7 @@ fn kill(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
             ctx.session_mut().close_after_reply = true;
         } else {
             ctx.engine.sessions[*id].close_now = true;
+            ctx.engine.forget_wait(*id);
             ctx.notice(Notice::Close(*id));
         }
     }
@@ -455,16 +457,37 @@ static UNBLOCK: Spec = Spec {
     ..SUBCOMMAND
 };
 
-/// Only commands that block on keys can be made to go on; none of them is here yet, and WAIT is not one of them.
+/// Commands that wait for keys, and WAIT, can be made to go on.
 fn unblock(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
-    if args.len() > 4 || (args.len() == 4 && !args.is(3, "timeout") && !args.is(3, "error")) {
-        return Err(match args.len() {
-            4 => Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
-            _ => Error::Syntax,
-        });
+    let with_error = args.is(3, "error");
+    if args.len() > 4 {
+        return Err(Error::fixed(
+            "ERR unknown subcommand or wrong number of arguments for 'unblock'. Try CLIENT HELP.",
+        ));
     }
-    args.int(2)?;
-    ctx.reply.int(0);
+    if args.len() == 4 && !args.is(3, "timeout") && !with_error {
+        return Err(Error::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+    }
+    let number = args.int(2)?;
+    let waits = |session: &Session| matches!(session.blocked, Some(Blocked::Keys | Blocked::Wait { .. }));
+    let target = ctx.engine.sessions.by_number(number as u64);
+    let Some((id, blocked)) = target.filter(|session| waits(session)).map(|s| (s.id, s.blocked)) else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    let acknowledged = match blocked {
+        Some(Blocked::Wait { offset, .. }) => ctx.host.end_wait(ctx.engine, id, offset),
+        _ => 0,
+    };
+    if with_error {
+        ctx.engine
+            .unblock_with_error(id, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    } else if blocked == Some(Blocked::Keys) {
+        ctx.engine.give_up(id, GiveUp::Unblocked);
+    } else {
+        ctx.engine.answer_blocked(id, |reply| reply.int(acknowledged as i64));
+    }
+    ctx.reply.int(1);
     Ok(())
 }
 

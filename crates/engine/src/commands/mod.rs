@@ -1,5 +1,7 @@
 //! The commands, a file per family. Places to touch for a new one: its file, and one line here.
 
+pub mod bitfield;
+pub mod bitmaps;
 pub mod client;
 pub mod command;
 pub mod connection;
@@ -96,6 +98,14 @@ pub static ALL: &[&Spec] = &[
     &strings::SET,
     &strings::SETEX,
     &strings::SETNX,
+    // bitmaps
+    &bitfield::BITFIELD,
+    &bitfield::BITFIELD_RO,
+    &bitmaps::BITCOUNT,
+    &bitmaps::BITOP,
+    &bitmaps::BITPOS,
+    &bitmaps::GETBIT,
+    &bitmaps::SETBIT,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

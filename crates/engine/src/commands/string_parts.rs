@@ -36,7 +36,7 @@ fn append(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
 }
 
 /// The longest that a string may grow, in bytes. The primary's stream is believed.
-fn longest_string(keys: &Reader<'_>) -> u64 {
+pub(super) fn longest_string(keys: &Reader<'_>) -> u64 {
     if keys.from == Kind::Primary {
         u64::MAX
     } else {

@@ -121,6 +121,19 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         StringSlot::new(self).set_bytes(bytes, expiry, event);
     }
 
+    /// Puts an empty string without an expiry here, in place of whatever is there. Must be committed.
+    pub(crate) fn restart_string(mut self) -> StringSlot<'c, 'a> {
+        self.make_way();
+        self.create(NewValue::RawBytes(b""));
+        self.keys.note_expiry(self.key, None);
+        StringSlot::new(self)
+    }
+
+    /// The slot as that of a string, which must be what is here.
+    pub(crate) fn into_string_slot(self) -> StringSlot<'c, 'a> {
+        StringSlot::new(self)
+    }
+
     /// The value that is there now.
     #[must_use]
     pub fn value(&self) -> Option<ValueRef<'_>> {

@@ -100,4 +100,47 @@ impl<'c, 'a> StringSlot<'c, 'a> {
         self.slot.keys.commit(key, event);
         length
     }
+
+    /// Makes the string at least `length` bytes long, with zeros at its end, creating it if absent; whether that changed
+    /// it. An integer becomes its text. Must be committed if it did.
+    pub(crate) fn stretch(&mut self, length: usize) -> bool {
+        let Some(string) = self.get() else {
+            self.slot.create(NewValue::RawBytes(b""));
+            self.patch(length - 1, &[0]);
+            return true;
+        };
+        if string.len() < length {
+            self.patch(length - 1, &[0]);
+            return true;
+        }
+        if let Some(first) = string.to_short().as_ref().and_then(|text| text.first()).copied() {
+            self.patch(0, &[first]);
+        }
+        false
+    }
+
+    /// Overwrites the string that is there from `offset` on. Must be committed.
+    pub(crate) fn patch(&mut self, offset: usize, bytes: &[u8]) {
+        let (key, hash) = (self.slot.key, self.slot.hash);
+        if let Some(mut string) = self.slot.database().string_mut(key, hash) {
+            string.write_at(offset, bytes);
+        }
+    }
+
+    /// Takes the expiry away. Must be committed.
+    pub(crate) fn clear_expiry(&mut self) {
+        let (key, hash) = (self.slot.key, self.slot.hash);
+        self.slot.database().set_expiry(key, hash, None);
+        self.slot.keys.note_expiry(key, None);
+    }
+
+    /// Says that the string was changed, in so many ways as count for `rdb_changes_since_last_save`.
+    pub(crate) fn commit(mut self, changes: u64, event: Event) {
+        self.slot.commit(changes, event);
+    }
+
+    /// Says that the string was changed in a way that has no event.
+    pub(crate) fn commit_unannounced(self) {
+        self.slot.keys.commit_unannounced(self.slot.key);
+    }
 }

@@ -43,7 +43,7 @@ fn one(state: &mut ServerState, engine: &mut Engine, effect: repl::Effect) {
         }
         repl::Effect::WaitDone { waiter, replicas } => {
             if let Some(id) = engine.sessions.by_number(waiter.0).map(|session| session.id) {
-                crate::node::unblock(engine, id, |reply| reply.int(replicas as i64));
+                engine.answer_blocked(id, |reply| reply.int(replicas as i64));
             }
         }
         repl::Effect::Connect { host, port } => {
@@ -192,15 +192,16 @@ fn load_via(state: &ServerState, engine: &Engine, form: Form) -> LoadVia {
     }
 }
 
-/// Clients that wait for replicas of a primary that we are no longer.
+/// Clients that wait for keys or replicas of a primary that we are no longer. They are told, and their connections closed.
 fn unblock_waiting(engine: &mut Engine) {
-    let waits = |session: &&engine::Session| matches!(session.blocked, Some(Blocked::Wait { .. }));
+    const LINE: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+    let waits = |session: &&engine::Session| matches!(session.blocked, Some(Blocked::Keys | Blocked::Wait { .. }));
     let waiting: Vec<SessionId> = engine.sessions.iter().filter(waits).map(|session| session.id).collect();
     for id in waiting {
-        engine.data.stats.count_error("UNBLOCKED");
-        crate::node::unblock(engine, id, |reply| {
-            reply.error("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
-        });
+        engine.unblock_with_error(id, LINE);
+        if let Some(session) = engine.sessions.get_mut(id) {
+            session.close_after_reply = true;
+        }
     }
 }
 

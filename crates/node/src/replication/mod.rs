@@ -17,7 +17,7 @@ mod link;
 use crate::host::ServerState;
 use crate::jobs::{Cancel, Position, Progress};
 use crate::node::Node;
-use base::{DbIndex, Now, Rng};
+use base::{DbIndex, Now, Offset, Rng};
 use config::Config;
 use engine::settings::Role;
 use engine::{Engine, SessionId};
@@ -202,6 +202,14 @@ pub fn session_closed(node: &mut Node, id: SessionId) {
     with_machines(state, engine, |machines, now, asked| {
         machines.on_replica_closed(now, ReplicaId(id.number), reason, asked);
     });
+}
+
+/// A client in WAIT waits no longer: how many replicas have acknowledged the offset that it waited for.
+pub fn end_wait(state: &mut ServerState, engine: &mut Engine, waiter: SessionId, offset: Offset) -> u64 {
+    collect(state, engine);
+    let machines = &mut state.replication.machines;
+    machines.on_waiter_gone(WaiterId(waiter.number));
+    machines.acknowledged(offset) as u64
 }
 
 /// A replica sent a blank line.

@@ -1,0 +1,490 @@
+//! A large sorted set: members in a hash-ordered table, and references to them in order of score.
+//!
+//! ```text
+//!   members: Table ──► … ──► segment ──► entry { key: member, value: score as 8 bytes }
+//!                                          ▲
+//!   order: Seq ──► … ──► leaf: reference ──┘          by score, then by the member's bytes
+//! ```
+//!
+//! The order owns nothing but its nodes: entries are the table's. Whenever the table gives a member another block, the
+//! reference in the order changes with it. A fork shares the nodes of both, and since its table holds every entry that
+//! its order refers to, so does the original.
+
+use std::cmp::Ordering;
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use base::Rng;
+
+use crate::account::{Account, Ledger};
+use crate::entry::Entry;
+use crate::hash::KeyHash;
+use crate::object::Container;
+use crate::seq::{Item, Iter, IterBack, Seq};
+use crate::table::Table;
+use crate::value::{NewValue, ValueRef};
+
+/// A reference to an entry that the table next to it holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ranked(NonNull<u8>);
+
+// SAFETY: as for `Entry`, which it stands for: it gives reads of a block that its container's table holds.
+unsafe impl Send for Ranked {}
+// SAFETY: as above.
+unsafe impl Sync for Ranked {}
+
+impl Ranked {
+    fn of(entry: &Entry) -> Self {
+        Self(entry.as_raw())
+    }
+
+    /// The entry. It lives as long as the item is in its sequence: items go before their entries do.
+    fn entry(&self) -> &Entry {
+        // SAFETY: the entry lives, in a table that is borrowed or owned together with the sequence of this item.
+        unsafe { Entry::from_raw_ref(&self.0) }
+    }
+
+    fn score(&self) -> f64 {
+        score_of(self.entry())
+    }
+
+    fn cmp_to(&self, score: f64, member: &[u8]) -> Ordering {
+        self.score()
+            .total_cmp_numbers(score)
+            .then_with(|| self.entry().key().cmp(member))
+    }
+}
+
+impl Item for Ranked {
+    fn sort_key(&self) -> u64 {
+        sort_key(self.score())
+    }
+
+    fn prefetch(&self) {
+        self.entry().prefetch();
+    }
+
+    fn share(&self) -> Self {
+        *self
+    }
+}
+
+trait CompareNumbers {
+    fn total_cmp_numbers(self, other: Self) -> Ordering;
+}
+
+impl CompareNumbers for f64 {
+    /// The order of numbers that are not NaN, as scores never are.
+    fn total_cmp_numbers(self, other: Self) -> Ordering {
+        self.partial_cmp(&other).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// A number that compares as the score does. The two zeros are equal.
+fn sort_key(score: f64) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
+}
+
+fn score_of(entry: &Entry) -> f64 {
+    match entry.value() {
+        ValueRef::Bytes(bytes) => bytes.try_into().map_or(0.0, f64::from_le_bytes),
+        _ => unreachable!("a member without a score"),
+    }
+}
+
+/// What adding a member did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Placed {
+    /// It is new.
+    Added,
+    /// It had this other score.
+    Moved(f64),
+    /// It had this score.
+    Unchanged,
+}
+
+/// A large sorted set. Scores are never NaN.
+#[derive(Debug)]
+pub struct Zset {
+    members: Table,
+    order: Seq<Ranked>,
+    /// The nodes of `order`.
+    ledger: Ledger,
+}
+
+impl Zset {
+    /// An empty set around an empty table of the keyspace it will be in.
+    #[must_use]
+    pub fn new(members: Table) -> Self {
+        assert!(members.is_empty(), "a sorted set begins without members");
+        let ledger = Ledger::new(members.account().clone());
+        Self {
+            members,
+            order: Seq::new(),
+            ledger,
+        }
+    }
+
+    /// The number of members.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.order.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The score of `member`.
+    #[must_use]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        self.members.get(member, self.members.hash(member)).map(score_of)
+    }
+
+    /// How many members come before `member`, and its score.
+    #[must_use]
+    pub fn rank(&self, member: &[u8]) -> Option<(u64, f64)> {
+        let score = self.score(member)?;
+        Some((self.position(score, member), score))
+    }
+
+    /// The member of rank `index` and its score.
+    #[must_use]
+    pub fn get(&self, index: u64) -> Option<(&[u8], f64)> {
+        self.order.get(index).map(parts)
+    }
+
+    /// How many members have a score below `score`, or up to it.
+    #[must_use]
+    pub fn count_by_score(&self, score: f64, up_to: bool) -> u64 {
+        self.order.partition_point_by_key(sort_key(score), |item| {
+            if up_to {
+                item.score() <= score
+            } else {
+                item.score() < score
+            }
+        })
+    }
+
+    /// How many members `before` is true for, where it is for all up to some rank and for none from there on.
+    pub fn partition_point(&self, mut before: impl FnMut(&[u8], f64) -> bool) -> u64 {
+        self.order
+            .partition_point(|item| before(item.entry().key(), item.score()))
+    }
+
+    /// Members and scores from rank `index` on, upwards.
+    #[must_use]
+    pub fn iter_from(&self, index: u64) -> Upwards<'_> {
+        Upwards(self.order.iter_from(index))
+    }
+
+    /// The member of rank `index` and all below, downwards, with scores. Nothing if there is no such member.
+    #[must_use]
+    pub fn iter_back_from(&self, index: u64) -> Downwards<'_> {
+        Downwards(self.order.iter_back_from(index))
+    }
+
+    /// A random member, every one equally likely.
+    pub fn random(&self, rng: &mut Rng) -> Option<(&[u8], f64)> {
+        if self.is_empty() {
+            return None;
+        }
+        self.get(rng.below(self.len()))
+    }
+
+    /// Visits some members; see [`Table::scan`].
+    pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(&[u8], f64)) -> u64 {
+        self.members
+            .scan(cursor, count, &mut |entry| visit(entry.key(), score_of(entry)))
+    }
+
+    /// Gives `member` this score, whether it was there or not.
+    pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
+        let hash = self.members.hash(member);
+        let Some(old) = self.members.get(member, hash).map(score_of) else {
+            let item = self.store(member, hash, score);
+            self.order.insert(self.position(score, member), item, &mut self.ledger);
+            return Placed::Added;
+        };
+        if old == score {
+            return Placed::Unchanged;
+        }
+        let index = self.position(old, member);
+        if self.fits(index, score, member) {
+            let item = self.store(member, hash, score);
+            self.order.modify(index, &mut self.ledger, |place, _| *place = item);
+        } else {
+            self.order.remove(index, &mut self.ledger);
+            let item = self.store(member, hash, score);
+            self.order.insert(self.position(score, member), item, &mut self.ledger);
+        }
+        Placed::Moved(old)
+    }
+
+    /// Takes `member` out; gives the score it had.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let hash = self.members.hash(member);
+        let score = self.members.get(member, hash).map(score_of)?;
+        let index = self.position(score, member);
+        self.order.remove(index, &mut self.ledger);
+        self.members.delete(member, hash);
+        Some(score)
+    }
+
+    /// Takes out the members of the ranks from `start` up to, not including, `end`. Panics if they are not there.
+    pub fn remove_range(&mut self, start: u64, end: u64) {
+        let items: Vec<Ranked> = self
+            .order
+            .iter_from(start)
+            .take((end - start) as usize)
+            .copied()
+            .collect();
+        self.order.remove_range(start, end, &mut self.ledger);
+        for item in &items {
+            let member = item.entry().key().to_vec();
+            let hash = self.members.hash(&member);
+            self.members.delete(&member, hash);
+        }
+    }
+
+    /// Puts member and score into the table; gives the reference for the order.
+    fn store(&mut self, member: &[u8], hash: KeyHash, score: f64) -> Ranked {
+        let bytes = score.to_le_bytes();
+        self.members.set(member, hash, NewValue::RawBytes(&bytes), None);
+        // Put there just before.
+        Ranked::of(self.members.get(member, hash).expect("the member just stored"))
+    }
+
+    /// How many members come before this place.
+    fn position(&self, score: f64, member: &[u8]) -> u64 {
+        self.order
+            .partition_point_by_key(sort_key(score), |item| item.cmp_to(score, member).is_lt())
+    }
+
+    /// Whether the member of rank `index` stays there with another score.
+    fn fits(&self, index: u64, score: f64, member: &[u8]) -> bool {
+        let after = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_lt());
+        let before = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_gt());
+        let below = index.checked_sub(1).and_then(|below| self.order.get(below));
+        after(below) && before(self.order.get(index + 1))
+    }
+}
+
+fn parts(item: &Ranked) -> (&[u8], f64) {
+    (item.entry().key(), item.score())
+}
+
+impl Container for Zset {
+    fn memory_bytes(&self) -> usize {
+        (self.members.memory_bytes() + self.ledger.bytes()) as usize
+    }
+
+    fn blocks(&self) -> usize {
+        self.len() as usize + self.order.blocks()
+    }
+
+    fn fork(&self) -> Self {
+        Self {
+            members: self.members.fork(),
+            order: self.order.fork(),
+            ledger: self.ledger.fork(),
+        }
+    }
+
+    fn release(mut self) {
+        let account = self.ledger.account().clone();
+        let empty = self.members.new_inner();
+        mem::take(&mut self.order).release(&account);
+        // What is left is an empty set, which drops as one.
+        self.ledger = Ledger::new(account);
+        mem::replace(&mut self.members, empty).release();
+    }
+
+    fn deep_copy(&self, account: &Arc<Account>) -> Self {
+        let members = self.members.deep_copy(account);
+        let mut ledger = Ledger::new(account.clone());
+        let order = self.order.duplicate(&mut ledger, |item, _| {
+            let member = item.entry().key();
+            // The copy has the same members.
+            let entry = members.get(member, members.hash(member)).expect("a copied member");
+            Ranked::of(entry)
+        });
+        Self { members, order, ledger }
+    }
+}
+
+impl Drop for Zset {
+    fn drop(&mut self) {
+        mem::take(&mut self.order).leave(&mut self.ledger);
+    }
+}
+
+/// Members and scores, upwards.
+#[derive(Debug)]
+pub struct Upwards<'a>(Iter<'a, Ranked>);
+
+impl<'a> Iterator for Upwards<'a> {
+    type Item = (&'a [u8], f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(parts)
+    }
+}
+
+/// Members and scores, downwards.
+#[derive(Debug)]
+pub struct Downwards<'a>(IterBack<'a, Ranked>);
+
+impl<'a> Iterator for Downwards<'a> {
+    type Item = (&'a [u8], f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(parts)
+    }
+}
+
+#[cfg(test)]
+impl Zset {
+    /// Address and size of every block of the set, but for its own.
+    pub(crate) fn for_each_block(&self, each: &mut dyn FnMut(usize, usize)) {
+        self.members.for_each_block(each);
+        self.order.for_each_block(each);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Hasher;
+    use std::collections::BTreeMap;
+
+    type Model = BTreeMap<Vec<u8>, f64>;
+
+    fn sorted(model: &Model) -> Vec<(Vec<u8>, f64)> {
+        let mut all: Vec<_> = model.iter().map(|(member, score)| (member.clone(), *score)).collect();
+        all.sort_by(|a, b| a.1.total_cmp_numbers(b.1).then_with(|| a.0.cmp(&b.0)));
+        all
+    }
+
+    fn listed(zset: &Zset) -> Vec<(Vec<u8>, f64)> {
+        zset.iter_from(0)
+            .map(|(member, score)| (member.to_vec(), score))
+            .collect()
+    }
+
+    fn check(zset: &Zset, model: &Model, rng: &mut Rng) {
+        let expected = sorted(model);
+        assert_eq!(zset.len(), expected.len() as u64);
+        assert_eq!(zset.members.len(), zset.len());
+        assert_eq!(listed(zset), expected);
+        let mut back: Vec<_> = zset
+            .iter_back_from(zset.len().wrapping_sub(1))
+            .map(|(member, score)| (member.to_vec(), score))
+            .collect();
+        back.reverse();
+        assert_eq!(back, expected);
+        let mut bytes = 0;
+        zset.for_each_block(&mut |_, size| bytes += size);
+        assert_eq!(zset.memory_bytes(), bytes);
+        if let Some(at) = (!expected.is_empty()).then(|| rng.below(expected.len() as u64)) {
+            let (member, score) = &expected[at as usize];
+            assert_eq!(zset.rank(member), Some((at, *score)));
+            assert_eq!(zset.get(at), Some((&member[..], *score)));
+            let below = expected.iter().filter(|(_, other)| other < score).count() as u64;
+            let up_to = expected.iter().filter(|(_, other)| other <= score).count() as u64;
+            assert_eq!(zset.count_by_score(*score, false), below);
+            assert_eq!(zset.count_by_score(*score, true), up_to);
+        }
+        assert_eq!(zset.rank(b"absent"), None);
+    }
+
+    #[test]
+    fn behaves_as_a_sorted_map_and_forks_stay() {
+        for seed in 0..12 {
+            let mut rng = Rng::new(seed);
+            let account = Arc::new(Account::default());
+            let mut zset = Zset::new(Table::new(Arc::new(Hasher::new(seed)), account.clone()));
+            let mut model = Model::new();
+            let mut frozen: Vec<(Zset, Model)> = Vec::new();
+            // Few scores make for many equal ones.
+            let scores = *rng.pick(&[3, 40, 100_000]);
+            for round in 0..40 {
+                for _ in 0..rng.below(200) {
+                    let member = format!("member:{}", rng.below(600)).into_bytes();
+                    if rng.chance(if round < 25 { 1 } else { 3 }, 5) {
+                        assert_eq!(zset.remove(&member), model.remove(&member));
+                    } else {
+                        let score = rng.below(scores) as f64 - (scores / 2) as f64;
+                        let placed = match model.insert(member.clone(), score) {
+                            None => Placed::Added,
+                            Some(old) if old == score => Placed::Unchanged,
+                            Some(old) => Placed::Moved(old),
+                        };
+                        assert_eq!(zset.insert(&member, score), placed);
+                    }
+                }
+                if rng.chance(1, 5) {
+                    let start = rng.below(zset.len() + 1);
+                    let end = start + rng.below(zset.len() - start + 1);
+                    for (member, _) in &sorted(&model)[start as usize..end as usize] {
+                        model.remove(member);
+                    }
+                    zset.remove_range(start, end);
+                }
+                check(&zset, &model, &mut rng);
+                if rng.chance(1, 4) && frozen.len() < 10 {
+                    let fork = zset.fork();
+                    frozen.push((mem::replace(&mut zset, fork), model.clone()));
+                }
+                if rng.chance(1, 6) && !frozen.is_empty() {
+                    let (old, expected) = frozen.swap_remove(rng.below(frozen.len() as u64) as usize);
+                    assert_eq!(listed(&old), sorted(&expected));
+                    old.release();
+                }
+            }
+            let other = Arc::new(Account::default());
+            let copy = zset.deep_copy(&other);
+            drop(zset);
+            check(&copy, &model, &mut rng);
+            for (old, expected) in frozen {
+                assert_eq!(listed(&old), sorted(&expected));
+                old.release();
+            }
+            assert_eq!(account.frozen_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn sort_keys_are_ordered_as_scores() {
+        let scores = [
+            f64::NEG_INFINITY,
+            -1e300,
+            -1.5,
+            -1e-300,
+            0.0,
+            5e-324,
+            1.0,
+            2.0,
+            f64::INFINITY,
+        ];
+        assert!(scores.windows(2).all(|pair| sort_key(pair[0]) < sort_key(pair[1])));
+        assert_eq!(sort_key(-0.0), sort_key(0.0));
+    }
+
+    /// What a member costs in a large set: its entry, its share of the table and of the order.
+    #[test]
+    fn a_member_of_16_bytes_takes_54_at_most() {
+        let members = if cfg!(slow_checker) { 20_000 } else { 200_000 };
+        let mut rng = Rng::new(7);
+        let mut zset = Zset::new(Table::new(Arc::new(Hasher::new(1)), Arc::default()));
+        for number in 0..members {
+            zset.insert(format!("member:{number:09}").as_bytes(), rng.below(1 << 40) as f64);
+        }
+        let bytes = zset.memory_bytes() as f64 / members as f64;
+        assert!(bytes <= 54.0, "{bytes} bytes");
+    }
+}
