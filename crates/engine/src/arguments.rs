@@ -10,6 +10,10 @@ pub trait ArgsExt<'a> {
     fn key(self, at: usize) -> &'a [u8];
     /// Word `at` as an integer.
     fn int(self, at: usize) -> Result<i64>;
+    /// Word `at` as an integer from `min` to `max`.
+    fn ranged_int(self, at: usize, min: i64, max: i64) -> Result<i64>;
+    /// Word `at` as how many of something, from 0 on.
+    fn count(self, at: usize) -> Result<usize>;
     /// Word `at` as an integer of 32 bits.
     fn int32(self, at: usize) -> Result<i32>;
     /// Word `at` as a database number that this server has.
@@ -27,6 +31,23 @@ impl<'a> ArgsExt<'a> for Args<'a> {
 
     fn int(self, at: usize) -> Result<i64> {
         base::number::parse_i64(self.get(at)).ok_or(Error::NotAnInteger)
+    }
+
+    fn ranged_int(self, at: usize, min: i64, max: i64) -> Result<i64> {
+        let number = self.int(at)?;
+        if number < min || number > max {
+            // The grammar is stock's.
+            return Err(Error::err(format_args!(
+                "value is out of range, value must between {min} and {max}"
+            )));
+        }
+        Ok(number)
+    }
+
+    fn count(self, at: usize) -> Result<usize> {
+        const NEGATIVE: Error = Error::fixed("ERR value is out of range, must be positive");
+        let number = self.int(at).map_err(|_| NEGATIVE)?;
+        usize::try_from(number).map_err(|_| NEGATIVE)
     }
 
     fn int32(self, at: usize) -> Result<i32> {

@@ -286,6 +286,11 @@ impl Reader<'_> {
         self.data
     }
 
+    /// Randomness of one's own, to be used while keys are looked at.
+    pub fn own_rng(&mut self) -> Rng {
+        Rng::new(self.data.rng.next_u64())
+    }
+
     /// Randomness.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.data.rng

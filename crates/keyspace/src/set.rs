@@ -13,11 +13,13 @@
 
 use base::Rng;
 use ds::intset::{self, Intset};
-use ds::listpack::{self, Listpack, Value};
+use ds::listpack::{self, Listpack};
 use ds::{Bytes, Encoding, NewValue, Object, ObjectMut, Pack, Table, ValueMut, ValueRef};
 use std::collections::BTreeSet;
 
 use crate::encodings::Encodings;
+
+pub use ds::listpack::Value as Member;
 
 /// A listpack of more members becomes a table.
 const PACK_MEMBERS_MAX: usize = 128;
@@ -87,33 +89,33 @@ impl<'a> SetRef<'a> {
     }
 
     /// The members: integers in order, others in none.
-    pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
+    pub fn iter(self) -> impl Iterator<Item = Member<'a>> {
         let (mut intset, mut list, mut table) = (None, None, None);
         match self {
-            Self::Intset(set) => intset = Some(set.iter().map(Value::Int)),
+            Self::Intset(set) => intset = Some(set.iter().map(Member::Int)),
             Self::Pack(members) => list = Some(members.iter().map(|(_, member)| member)),
-            Self::Table(members) => table = Some(members.iter().map(|entry| Value::Bytes(entry.key()))),
+            Self::Table(members) => table = Some(members.iter().map(|entry| Member::Bytes(entry.key()))),
         }
         let of_blocks = intset.into_iter().flatten().chain(list.into_iter().flatten());
         of_blocks.chain(table.into_iter().flatten())
     }
 
     /// A random member, every one equally likely.
-    pub fn random(self, rng: &mut Rng) -> Option<Value<'a>> {
+    pub fn random(self, rng: &mut Rng) -> Option<Member<'a>> {
         match self {
             Self::Intset(set) if set.is_empty() => None,
-            Self::Intset(set) => Some(Value::Int(set.get(rng.below(set.len() as u64) as usize))),
+            Self::Intset(set) => Some(Member::Int(set.get(rng.below(set.len() as u64) as usize))),
             Self::Pack(list) => {
                 let index = rng.below((list.len() as u64).max(1)) as i64;
                 list.seek(index).map(|position| list.get(position))
             }
-            Self::Table(table) => table.random(rng).map(|entry| Value::Bytes(entry.key())),
+            Self::Table(table) => table.random(rng).map(|entry| Member::Bytes(entry.key())),
         }
     }
 
     /// `count` different random members, or all if there are no more. Any set of so many is equally likely; their order
     /// is not random.
-    pub fn sample(self, count: usize, rng: &mut Rng) -> Vec<Value<'a>> {
+    pub fn sample(self, count: usize, rng: &mut Rng) -> Vec<Member<'a>> {
         /// Up to so many members for each wanted, all are looked at; from there on, chance seldom hits one twice.
         const SPARSE: usize = 3;
         let len = self.len();
@@ -131,7 +133,7 @@ impl<'a> SetRef<'a> {
             }
             return found;
         }
-        let mut all: Vec<Value<'a>> = self.iter().collect();
+        let mut all: Vec<Member<'a>> = self.iter().collect();
         for at in 0..count {
             let other = at + rng.below((len - at) as u64) as usize;
             all.swap(at, other);
@@ -142,9 +144,9 @@ impl<'a> SetRef<'a> {
 
     /// Visits about `count` members from `cursor` on, and gives the cursor to go on from; 0 starts, and as an answer means
     /// the end. A small set is visited whole, whatever the cursor.
-    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Value<'_>)) -> u64 {
+    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Member<'_>)) -> u64 {
         match self {
-            Self::Table(table) => table.scan(cursor, count, &mut |entry| visit(Value::Bytes(entry.key()))),
+            Self::Table(table) => table.scan(cursor, count, &mut |entry| visit(Member::Bytes(entry.key()))),
             _ => {
                 self.iter().for_each(visit);
                 0

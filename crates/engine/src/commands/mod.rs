@@ -16,6 +16,9 @@ pub mod object;
 pub mod observe;
 pub mod publish;
 pub mod scan;
+pub mod set_algebra;
+pub mod set_random;
+pub mod sets;
 mod string_options;
 pub mod string_parts;
 pub mod strings;
@@ -112,4 +115,22 @@ pub static ALL: &[&Spec] = &[
     &transaction::MULTI,
     &transaction::UNWATCH,
     &transaction::WATCH,
+    // sets
+    &sets::SADD,
+    &sets::SCARD,
+    &sets::SISMEMBER,
+    &sets::SMEMBERS,
+    &sets::SMISMEMBER,
+    &sets::SMOVE,
+    &sets::SREM,
+    &scan::SSCAN,
+    &set_algebra::SDIFF,
+    &set_algebra::SDIFFSTORE,
+    &set_algebra::SINTER,
+    &set_algebra::SINTERCARD,
+    &set_algebra::SINTERSTORE,
+    &set_algebra::SUNION,
+    &set_algebra::SUNIONSTORE,
+    &set_random::SPOP,
+    &set_random::SRANDMEMBER,
 ];

@@ -1,8 +1,8 @@
 //! Keys by pattern, all at once or step by step.
 
-use crate::{Acl, ArgsExt, Arity, Error, Handler, ReadCtx, Result, Spec};
+use crate::{Acl, ArgsExt, Arity, Category, Error, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec};
 use base::{glob, number};
-use resp::Args;
+use resp::{Args, Reply};
 
 /// KEYS pattern
 pub static KEYS: Spec = Spec {
@@ -57,13 +57,13 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>) -> Result<Self> {
+    /// Reads the options from word `at` on.
+    fn parse(args: Args<'a>, mut at: usize) -> Result<Self> {
         let mut options = Self {
             pattern: None,
             count: DEFAULT_COUNT,
             type_name: None,
         };
-        let mut at = 2;
         while at < args.len() {
             let value = args.try_get(at + 1).ok_or(Error::Syntax)?;
             if args.is(at, "count") {
@@ -87,7 +87,7 @@ impl<'a> Options<'a> {
 /// A key that is there from the first call to the last is returned at least once; COUNT says how much work a call may do.
 fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     let cursor = parse_cursor(args.get(1)).ok_or(Error::fixed("ERR invalid cursor"))?;
-    let options = Options::parse(args)?;
+    let options = Options::parse(args, 2)?;
 
     let (mut found, mut expired) = (Vec::new(), Vec::new());
     let keys = &ctx.keys;
@@ -114,15 +114,62 @@ fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         ctx.keys.peek(key);
     }
 
-    ctx.reply.array(2);
+    write_found(&mut ctx.reply, next, &found);
+    Ok(())
+}
+
+/// SSCAN key cursor [MATCH pattern] [COUNT count]
+pub static SSCAN: Spec = Spec {
+    name: "sscan",
+    summary: "Returns some members of a set, and the cursor to go on from.",
+    since: "2.8.0",
+    complexity: COLLECTION_COST,
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec::at(1, KeyFlags::RO.or(KeyFlags::ACCESS))],
+    category: Category::Set,
+    tips: &["nondeterministic_output"],
+    args: "key cursor [MATCH pattern] [COUNT count]",
+    handler: Handler::Read(scan_set),
+    ..Spec::BASE
+};
+
+const COLLECTION_COST: &str = "O(1) for every call. O(N) for a complete iteration, including enough command calls for \
+                               the cursor to return back to 0. N is the number of elements inside the collection..";
+
+fn scan_set(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
+    let cursor = parse_cursor(args.get(2)).ok_or(Error::fixed("ERR invalid cursor"))?;
+    let set = ctx.keys.set(args.key(1))?;
+    let Some(set) = set else {
+        write_found(&mut ctx.reply, 0, &[]);
+        return Ok(());
+    };
+    let options = Options::parse(args, 3)?;
+    if options.type_name.is_some() {
+        return Err(Error::Syntax);
+    }
+    let mut found = Vec::new();
+    let count = usize::try_from(options.count).unwrap_or(usize::MAX);
+    let next = set.scan(cursor, count, &mut |member| {
+        member.with_text(|text| {
+            if options
+                .pattern
+                .is_none_or(|pattern| glob::matches(pattern, text, false))
+            {
+                found.push(text.to_vec());
+            }
+        });
+    });
+    write_found(&mut ctx.reply, next, &found);
+    Ok(())
+}
+
+fn write_found(reply: &mut Reply<'_>, next: u64, found: &[Vec<u8>]) {
+    reply.array(2);
     let mut text = Vec::new();
     number::write_u64(&mut text, next);
-    ctx.reply.bulk(&text);
-    ctx.reply.array(found.len());
-    for key in &found {
-        ctx.reply.bulk(key);
-    }
-    Ok(())
+    reply.bulk(&text);
+    reply.array(found.len());
+    found.iter().for_each(|text| reply.bulk(text));
 }
 
 /// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around, a zero byte

@@ -3,12 +3,14 @@
 //! [`KeySlot`] does what can be done to any value; a file per type has the slot of that type, whose edits end in
 //! [`KeySlot::commit`].
 
+mod set;
 mod string;
 
 use crate::keys::{Event, Expiry, Writer};
 use base::Millis;
 use keyspace::{Encodings, Entry, KeyHash, NewValue, Removed, ValueMut, ValueRef};
 
+pub use set::SetSlot;
 pub use string::StringSlot;
 
 /// A value of more heap blocks than this is freed off the engine's thread.
@@ -162,6 +164,14 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         self.database().set(key, hash, value, None);
         self.keys.stamp_new(key, hash);
         self.created = true;
+    }
+
+    /// Puts a value here, without an expiry, in place of whatever is there.
+    pub(crate) fn replace(mut self, value: NewValue<'_>, event: Event) {
+        self.make_way();
+        self.create(value);
+        self.keys.note_expiry(self.key, None);
+        self.commit(1, event);
     }
 
     /// Says that what is there was changed, in so many ways as count for `rdb_changes_since_last_save`.
