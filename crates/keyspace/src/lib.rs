@@ -22,6 +22,7 @@ mod frozen;
 pub mod hash;
 pub mod set;
 pub mod stream;
+pub mod zset;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use ds::account::Account;
 pub use db::{Db, ExpiredFields};
 pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
+pub use ds::zset::Placed;
 pub use ds::{
     Bytes, ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut, Removed,
     StringMut, Table, Type, ValueMut, ValueRef,
@@ -40,6 +42,7 @@ pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
 pub use hash::{Field, FieldExpiry, HashBuilder, HashMut, HashRef, Text};
 pub use set::{SetBuilder, SetMut, SetRef};
+pub use zset::{LexBound, Member, ScoreBound, ZsetBuilder, ZsetMut, ZsetRef};
 
 /// How many frozen views may be alive at once; a further snapshot joins one or waits.
 pub const MAX_LIVE_VIEWS: usize = 16;
