@@ -3,6 +3,7 @@
 //! Servers run on one processor and the load generator on the other; the servers take turns within each round, and the
 //! median of the rounds counts. Processor time is what a server costs; wall time also holds what the generator costs.
 
+mod memory;
 mod types;
 
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     if wanted("types") {
         types::run(&plans, &skein, &other)?;
+    }
+    if wanted("memory") {
+        memory::run(&plans, &skein, &other)?;
     }
     if wanted("frozen") {
         types::run_frozen(&plans, &skein, &other)?;
