@@ -166,7 +166,7 @@ directives! {
     /// Percentiles that INFO latencystats shows.
     "latency-tracking-info-percentiles" => latency_tracking_info_percentiles: Percentiles = Percentiles(vec![50.0, 99.0, 99.9]),
         OWN, MULTI, Now;
-    "notify-keyspace-events" => notify_keyspace_events: KeyEvents = KeyEvents::default(), OWN, MOD, Kept;
+    "notify-keyspace-events" => notify_keyspace_events: KeyEvents = KeyEvents::default(), OWN, MOD, Now;
     "tracking-table-max-keys" => tracking_table_max_keys: i64 = 1_000_000, NATURAL_LONG, MOD, Kept;
 
     // ── Files that data is saved to: RDB now, the append-only file later.

@@ -12,14 +12,16 @@ use crate::error::{Error, quoted};
 use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, Level, Notice, ServerCtx};
-use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
+use crate::keys::{Data, Event, ReadCtx, Reader, WriteCtx, Writer};
 use crate::latency::LatencyMonitor;
+use crate::outbox::News;
 use crate::pause::Pauses;
+use crate::pubsub::{PubSub, Scope};
 use crate::session::{Blocked, Peer, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
-use base::Now;
+use base::{DbIndex, Now};
 use resp::{Args, OwnedArgs, Reply};
 
 /// What became of a request.
@@ -43,6 +45,8 @@ pub struct Engine {
     pub sessions: Sessions,
     /// Commands.
     pub table: CommandTable,
+    /// Who listens to what.
+    pub pubsub: PubSub,
     /// Commands that took long.
     pub slowlog: Slowlog,
     /// Events that took long.
@@ -61,6 +65,10 @@ pub struct Engine {
     /// When the log last told of an HTTP request, monotonic ms.
     warned_of_attack_ms: Option<u64>,
     scratch: Vec<u8>,
+    /// The name of a channel of keyspace events, while one is being told.
+    channel: Vec<u8>,
+    /// What the session that is executing was sent by what it did itself, apart from its reply.
+    own_pushes: Vec<u8>,
 }
 
 impl Engine {
@@ -76,6 +84,7 @@ impl Engine {
             data: Data::new(databases, seed),
             sessions: Sessions::default(),
             table: CommandTable::new(specs),
+            pubsub: PubSub::new(seed ^ 0x9b5),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pauses: Pauses::default(),
@@ -86,6 +95,8 @@ impl Engine {
             monitors: Vec::new(),
             warned_of_attack_ms: None,
             scratch: Vec::new(),
+            channel: Vec::new(),
+            own_pushes: Vec::new(),
         }
     }
 
@@ -110,6 +121,7 @@ impl Engine {
         self.data.watch.unwatch(id);
         self.forget_wait(id);
         self.monitors.retain(|other| *other != id);
+        self.unsubscribe_all(id);
         self.sessions.close(id);
     }
 
@@ -351,6 +363,12 @@ impl Engine {
         if !session.reply_mode.takes_reply() {
             out.truncate(before);
         }
+        if !self.own_pushes.is_empty() {
+            // What EXEC's commands led to must not stand inside of its reply.
+            let follows = self.table[command].spec.name == "exec";
+            let at = if follows { out.len() } else { before };
+            out.splice(at..at, self.own_pushes.drain(..));
+        }
         if session.out.is_empty() {
             session.out = out;
         } else {
@@ -379,6 +397,8 @@ impl Engine {
         } else {
             false
         };
+        self.deliver();
+        self.set_own_pushes_apart(id);
         let usec = self.advance_clock();
         if let Some(asked) = self.data.blocking.take_asked() {
             self.hold(id, command, args, asked, usec);
@@ -467,6 +487,53 @@ impl Engine {
             ),
             // The lookup found a subcommand, or refused the request.
             Handler::Container => Err(Error::Syntax),
+        }
+    }
+
+    /// Tells sessions what they must hear of the changes made since the last time.
+    pub fn deliver(&mut self) {
+        if self.data.outbox.is_empty() {
+            return;
+        }
+        let (news, keys) = self.data.outbox.take();
+        for item in &news {
+            match item {
+                News::Event(db, event, key) => self.publish_event(*db, *event, &keys[key.clone()]),
+                News::Changed(_) | News::Vanished(_) | News::Flushed => {}
+            }
+        }
+        self.data.outbox.recycle(news, keys);
+    }
+
+    fn publish_event(&mut self, db: DbIndex, event: Event, key: &[u8]) {
+        use std::io::Write;
+        if self.pubsub.is_silent() {
+            return;
+        }
+        let mut channel = std::mem::take(&mut self.channel);
+        let wanted = self.data.settings.key_events;
+        if wanted.wants('K') {
+            channel.clear();
+            // Writing to memory cannot fail.
+            let _ = write!(channel, "__keyspace@{}__:", db.0);
+            channel.extend_from_slice(key);
+            self.publish(Scope::Channel, &channel, event.name.as_bytes());
+        }
+        if wanted.wants('E') {
+            channel.clear();
+            let _ = write!(channel, "__keyevent@{}__:{}", db.0, event.name);
+            self.publish(Scope::Channel, &channel, key);
+        }
+        self.channel = channel;
+    }
+
+    /// Keeps what the executing session was sent by its own command out of its reply.
+    fn set_own_pushes_apart(&mut self, id: SessionId) {
+        if !self.in_exec
+            && let Some(session) = self.sessions.get_mut(id)
+            && !session.out.is_empty()
+        {
+            self.own_pushes.append(&mut session.out);
         }
     }
 

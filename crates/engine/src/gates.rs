@@ -88,6 +88,12 @@ fn access(request: &Request<'_>, settings: &Settings) -> Option<Error> {
     (!waived).then_some(NO_AUTH)
 }
 
+fn confined(name: &str) -> Error {
+    Error::err(format_args!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    ))
+}
+
 fn protected() -> Error {
     Error::fixed(
         "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
@@ -115,6 +121,9 @@ fn state(request: &Request<'_>, settings: &Settings) -> Option<Error> {
     }
     if replica && settings.replica_read_only && writes {
         return Some(READ_ONLY);
+    }
+    if request.session.is_confined_to_pubsub() && !flags.has(Flags::PUBSUB_MODE) {
+        return Some(confined(&request.command.full_name));
     }
     if replica && !settings.link_up && !settings.serve_stale_data && !flags.has(Flags::STALE) {
         return Some(MASTER_DOWN);

@@ -14,6 +14,7 @@ use crate::blocking::Blocking;
 use crate::error::{Error, Result};
 use crate::host::Notice;
 use crate::lazyfree::Lazyfree;
+use crate::outbox::Outbox;
 use crate::propagate::Propagation;
 use crate::session::{Kind, SessionId};
 use crate::settings::{Role, Settings};
@@ -45,6 +46,8 @@ pub struct Data {
     pub settings: Settings,
     /// What the surroundings must hear.
     pub notices: Vec<Notice>,
+    /// What sessions must hear.
+    pub outbox: Outbox,
     /// Changes since the last save.
     pub dirty: u64,
     /// Randomness.
@@ -72,6 +75,7 @@ impl Data {
             lazyfree: Lazyfree::default(),
             settings: Settings::default(),
             notices: Vec::new(),
+            outbox: Outbox::default(),
             dirty: 0,
             rng: Rng::new(seed ^ 0x5eed),
             access_clock: 0,
@@ -91,6 +95,7 @@ impl Data {
         self.propagation.effect(db, &[deletion(self.settings.lazy_expire), key]);
         self.watch.touch_expired(db, key);
         self.blocking.touch(db, key, &self.keyspace);
+        self.outbox.vanished(key);
         self.notify(db, Event::EXPIRED, key);
     }
 
@@ -106,6 +111,7 @@ impl Data {
             .effect(db, &[deletion(self.settings.lazy_eviction), key]);
         self.propagation.end_unit();
         self.watch.touch(db, key);
+        self.outbox.vanished(key);
         self.blocking.touch(db, key, &self.keyspace);
         self.notify(db, Event::EVICTED, key);
     }
@@ -123,6 +129,7 @@ impl Data {
             });
         }
         self.watch = watch;
+        self.outbox.flushed();
         self.replica_expiring.clear();
         let old = std::mem::replace(&mut self.keyspace, keyspace);
         for index in 0..self.keyspace.databases() {
@@ -141,7 +148,12 @@ impl Data {
         }
     }
 
-    fn notify(&mut self, _db: DbIndex, event: Event, key: &[u8]) {
+    /// Tells of an event, to those that the configuration lets hear it.
+    #[inline]
+    pub fn notify(&mut self, db: DbIndex, event: Event, key: &[u8]) {
+        if self.settings.key_events.wants(event.class) {
+            self.outbox.event(db, event, key);
+        }
         if let Some(events) = &mut self.recorded_events {
             events.push(format!("{} {}", event.name, String::from_utf8_lossy(key)));
         }
@@ -174,6 +186,8 @@ impl Event {
     pub const DEL: Self = Self::new('g', "del");
     pub const EXPIRE: Self = Self::new('g', "expire");
     pub const PERSIST: Self = Self::new('g', "persist");
+    pub const NEW: Self = Self::new('n', "new");
+    pub const KEY_MISS: Self = Self::new('m', "keymiss");
     pub const EXPIRED: Self = Self::new('x', "expired");
     pub const EVICTED: Self = Self::new('e', "evicted");
     pub const RENAME_FROM: Self = Self::new('g', "rename_from");
@@ -214,13 +228,14 @@ impl Reader<'_> {
     /// The entry of `key` for a command that reads it: counts hit or miss and stamps the access clock.
     pub fn get(&mut self, key: &[u8]) -> Option<&Entry> {
         let hash = self.data.keyspace.hash(key);
-        if !self.settle_expiry(key, hash, Access::Read) {
-            self.data.stats.keyspace_misses += 1;
-            return None;
-        }
+        let there = self.settle_expiry(key, hash, Access::Read);
         let data = &mut *self.data;
-        let Some(entry) = data.keyspace.db(self.db).get(key, hash) else {
+        let entry = data.keyspace.db(self.db).get(key, hash).filter(|_| there);
+        let Some(entry) = entry else {
             data.stats.keyspace_misses += 1;
+            if data.settings.key_events.wants(Event::KEY_MISS.class) {
+                data.outbox.event(self.db, Event::KEY_MISS, key);
+            }
             return None;
         };
         data.stats.keyspace_hits += 1;
@@ -630,6 +645,11 @@ impl<'a> Writer<'a> {
         keys
     }
 
+    /// Tells those who cache keys that databases were emptied.
+    pub fn announce_flush(&mut self) {
+        self.reader.data.outbox.flushed();
+    }
+
     /// Counts a change that is not the change of one key: SWAPDB, FLUSHALL of nothing.
     pub fn commit_whole(&mut self) {
         self.commits += 1;
@@ -661,6 +681,15 @@ impl<'a> Writer<'a> {
     /// Tells the surroundings something.
     pub fn notice(&mut self, notice: Notice) {
         self.reader.data.notices.push(notice);
+    }
+
+    /// Tells listeners that a key is about to come into being, if there is none: before the event of what makes it.
+    #[inline]
+    pub(crate) fn announce_new(&mut self, key: &[u8], hash: KeyHash) {
+        let (db, data) = (self.reader.db, &mut *self.reader.data);
+        if data.settings.key_events.wants(Event::NEW.class) && data.keyspace.db(db).get(key, hash).is_none() {
+            data.outbox.event(db, Event::NEW, key);
+        }
     }
 
     /// Stamps the access clock of an entry that was just written.
@@ -698,6 +727,7 @@ impl<'a> Writer<'a> {
     pub(crate) fn commit_unannounced(&mut self, key: &[u8]) {
         self.commits += 1;
         self.reader.data.watch.touch(self.reader.db, key);
+        self.reader.data.outbox.changed(key);
     }
 
     /// Tells watchers and listeners of a change that is counted elsewhere.
@@ -706,6 +736,7 @@ impl<'a> Writer<'a> {
         let data = &mut *self.reader.data;
         data.watch.touch(db, key);
         data.blocking.touch(db, key, &data.keyspace);
+        data.outbox.changed(key);
         data.notify(db, event, key);
     }
 

@@ -1,5 +1,6 @@
 //! A session: what the engine keeps of one connection.
 
+use crate::pubsub::Subscriptions;
 use crate::table::CommandId;
 use base::{DbIndex, Now};
 use resp::{OwnedArgs, Parser, Proto};
@@ -121,10 +122,14 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// What it listens to, if it listens to anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// MULTI's queue while one is open.
     pub transaction: Option<Box<Transaction>>,
     /// Why it executes nothing for now.
     pub blocked: Option<Blocked>,
+    /// It is in the list of sessions that others gave output to.
+    pushed: bool,
     /// To be closed as soon as its output is sent.
     pub close_after_reply: bool,
     /// To be closed now, output or not.
@@ -165,8 +170,10 @@ impl Session {
             no_evict: false,
             no_touch: false,
             reply_mode: ReplyMode::On,
+            subscriptions: None,
             transaction: None,
             blocked: None,
+            pushed: false,
             close_after_reply: false,
             close_now: false,
             parser: Parser::default(),
@@ -188,6 +195,12 @@ impl Session {
         self.out.len() - self.sent
     }
 
+    /// Whether it listens to messages in a protocol that cannot tell them from replies.
+    #[must_use]
+    pub fn is_confined_to_pubsub(&self) -> bool {
+        self.subscriptions.is_some() && self.proto == Proto::Resp2
+    }
+
     /// Whether this session is the primary's stream, whose commands pass every gate.
     #[must_use]
     pub fn is_primary(&self) -> bool {
@@ -202,6 +215,8 @@ pub struct Sessions {
     free: Vec<u32>,
     last_number: u64,
     count: usize,
+    /// Those that got output by what others did, until somebody takes the list.
+    pushed: Vec<SessionId>,
 }
 
 impl Sessions {
@@ -247,6 +262,43 @@ impl Sessions {
             .get_mut(id.slot as usize)?
             .as_deref_mut()
             .filter(|session| session.id == id)
+    }
+
+    /// Adds to a session's output something that it did not ask for just now: `write` gets its protocol and its output.
+    /// One that is about to be closed, or has gone, gets nothing.
+    pub fn push(&mut self, id: SessionId, write: impl FnOnce(Proto, &mut Vec<u8>)) {
+        let Some(session) = self.get_mut(id).filter(|session| !session.close_now) else {
+            return;
+        };
+        write(session.proto, &mut session.out);
+        if !std::mem::replace(&mut session.pushed, true) {
+            self.pushed.push(id);
+        }
+    }
+
+    /// The sessions that got output by what others did since [`Self::take_pushed`].
+    #[must_use]
+    pub fn pushed(&self) -> &[SessionId] {
+        &self.pushed
+    }
+
+    /// Takes the list of sessions that got output by what others did. Give it back with [`Self::recycle_pushed`].
+    pub fn take_pushed(&mut self) -> Vec<SessionId> {
+        let list = std::mem::take(&mut self.pushed);
+        for id in &list {
+            if let Some(session) = self.get_mut(*id) {
+                session.pushed = false;
+            }
+        }
+        list
+    }
+
+    /// Takes the space of [`Self::take_pushed`] back, to be used again.
+    pub fn recycle_pushed(&mut self, mut list: Vec<SessionId>) {
+        list.clear();
+        if self.pushed.is_empty() {
+            self.pushed = list;
+        }
     }
 
     /// The session with the number that CLIENT ID tells.

@@ -58,6 +58,30 @@ pub struct EvictionPolicy {
     pub among: Sampled,
 }
 
+/// Which keyspace events are published, and to which channels: the letters of `notify-keyspace-events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyEvents(u128);
+
+impl KeyEvents {
+    /// The classes and channels of these letters, `A` spelt out.
+    #[must_use]
+    pub fn of(letters: impl IntoIterator<Item = char>) -> Self {
+        let bits = letters.into_iter().fold(0, |bits, letter| bits | Self::bit(letter));
+        Self(bits)
+    }
+
+    const fn bit(letter: char) -> u128 {
+        1 << (letter as u32 & 127)
+    }
+
+    /// Whether events of this class, or messages to this kind of channel (`K`, `E`), are wanted.
+    #[must_use]
+    #[inline]
+    pub fn wants(self, letter: char) -> bool {
+        self.0 & Self::bit(letter) != 0
+    }
+}
+
 /// The engine's view of configuration and state.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -119,6 +143,8 @@ pub struct Settings {
     pub active_expire: bool,
     /// Whether checksums of RDB files and DUMP payloads are passed over, as DEBUG asks.
     pub skip_checksum: bool,
+    /// Which keyspace events are published.
+    pub key_events: KeyEvents,
     /// Whether RESTORE checks its payload deeply.
     pub sanitize_dump_payload: bool,
     /// Up to which size collections are kept as one compact block.
@@ -157,6 +183,7 @@ impl Default for Settings {
             lazy_expire: false,
             active_expire: true,
             skip_checksum: false,
+            key_events: KeyEvents::default(),
             sanitize_dump_payload: false,
             encodings: keyspace::Encodings::default(),
         }

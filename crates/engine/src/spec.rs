@@ -258,6 +258,8 @@ bit_set! {
         PROTECTED = 20, "";
         /// Also in Sentinel mode.
         SENTINEL = 21, "";
+        /// Allowed to a listener that speaks RESP2, to whom all else would be a message.
+        PUBSUB_MODE = 22, "";
     }
 }
 

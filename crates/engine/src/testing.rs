@@ -185,6 +185,13 @@ fn show(value: &Value, nesting: Nesting) -> String {
         Value::Int(number) => number.to_string(),
         Value::Null | Value::NullBulk | Value::NullArray => "(nil)".into(),
         Value::Array(values) => format!("[{}]", join(values)),
+        Value::Push(values) => format!("push [{}]", join(values)),
+        Value::Map(pairs) => {
+            let pair = |(key, value): &(Value, Value)| {
+                format!("{}: {}", show(key, Nesting::Inside), show(value, Nesting::Inside))
+            };
+            format!("{{{}}}", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
+        }
         other => format!("{other:?}"),
     }
 }

@@ -27,7 +27,6 @@ pub mod zset;
 use std::sync::Arc;
 
 use base::DbIndex;
-use ds::Hasher;
 use ds::account::Account;
 
 pub use db::{Db, ExpiredFields};
@@ -35,8 +34,8 @@ pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::zset::Placed;
 pub use ds::{
-    Bytes, ChunkedString, Encoding, Entry, FrozenEntry, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut, Removed,
-    StringMut, Table, Type, ValueMut, ValueRef,
+    Bytes, ChunkedString, Encoding, Entry, FrozenEntry, Hasher, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut,
+    Removed, StringMut, Table, Type, ValueMut, ValueRef,
 };
 pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};

@@ -8,6 +8,7 @@ use crate::outside::Resources;
 use base::DbIndex;
 use base::number::human_bytes;
 use config::special::format_percentile;
+use engine::pubsub::Scope;
 use engine::session::{Blocked, Kind};
 use engine::settings::Loading;
 use engine::{Acl, Arity, Category, Engine, Flags, Handler, Result, ServerCtx, Spec};
@@ -446,7 +447,9 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.field("current_eviction_exceeded_time", current_us / 1000);
     text.field("keyspace_hits", stats.keyspace_hits);
     text.field("keyspace_misses", stats.keyspace_misses);
-    text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+    text.field("pubsub_channels", engine.pubsub.count(Scope::Channel));
+    text.field("pubsub_patterns", engine.pubsub.count(Scope::Pattern));
+    text.field("pubsubshard_channels", engine.pubsub.count(Scope::Shard));
     text.field("latest_fork_usec", state.persistence.last_freeze_us);
     text.field("total_forks", state.persistence.freezes);
     text.zeros(&["migrate_cached_sockets"]);

@@ -5,6 +5,7 @@ use crate::host::ServerState;
 use crate::outside::Outside;
 use crate::persistence::{self, Persistence};
 use crate::replication::Replication;
+use crate::settings::ClientOutputLimits;
 use base::{Now, Rng};
 use config::Config;
 use engine::host::{Level, Notice};
@@ -185,7 +186,7 @@ impl Node {
         session.query_bytes = buffer.len();
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
-        let hard_limit_bytes = crate::settings::client_output_limit(&self.state.config).hard_bytes();
+        let limits = crate::settings::client_output_limits(&self.state.config);
         let mut consumed = 0;
         while self.may_execute(id) && consumed < buffer.len() {
             let rest = &buffer[consumed..];
@@ -203,7 +204,7 @@ impl Node {
                         break;
                     }
                     consumed += bytes;
-                    self.enforce_hard_limit(id, hard_limit_bytes);
+                    self.enforce_hard_limit(id, limits);
                 }
                 Parsed::Empty { consumed: bytes } => {
                     consumed += bytes;
@@ -272,6 +273,7 @@ impl Node {
     /// Hands on what executions left behind: effects to the stream, notices to the outside.
     pub(crate) fn after_execution(&mut self) {
         crate::replication::collect(&mut self.state, &mut self.engine);
+        self.engine.deliver();
         if self.engine.data.notices.is_empty() {
             return;
         }
@@ -288,6 +290,20 @@ impl Node {
                 Notice::Log(level, line) => self.state.log(level, line),
             }
         }
+    }
+
+    /// The sessions that got output by what others did since the last call. Those that leave too much unread are closed.
+    /// Give the list back with [`engine::session::Sessions::recycle_pushed`].
+    pub fn take_pushed(&mut self) -> Vec<SessionId> {
+        let pushed = self.engine.sessions.take_pushed();
+        if !pushed.is_empty() {
+            let limits = crate::settings::client_output_limits(&self.state.config);
+            for id in &pushed {
+                self.enforce_hard_limit(*id, limits);
+            }
+            self.after_execution();
+        }
+        pushed
     }
 
     /// A session's connection is gone, or is given up.
@@ -422,10 +438,11 @@ impl Node {
     }
 
     /// Closes a client whose replies have outgrown the hard limit before any of it could be sent: it gets none of them.
-    fn enforce_hard_limit(&mut self, id: SessionId, hard_limit_bytes: u64) {
-        let Some(session) = self.engine.sessions.get_mut(id) else {
+    fn enforce_hard_limit(&mut self, id: SessionId, limits: ClientOutputLimits) {
+        let Some(session) = self.engine.sessions.get_mut(id).filter(|session| !session.close_now) else {
             return;
         };
+        let hard_limit_bytes = limits.of(session).hard_bytes();
         let over = hard_limit_bytes > 0 && session.unsent_bytes() as u64 >= hard_limit_bytes;
         if !over || session.kind != Kind::Normal {
             return;
@@ -445,7 +462,7 @@ impl Node {
 
     /// Closes clients that leave too much unread. Replicas have limits of their own, kept by replication.
     fn enforce_output_limits(&mut self, now: Now) {
-        let limits = crate::settings::client_output_limit(&self.state.config);
+        let limits = crate::settings::client_output_limits(&self.state.config);
         let mut over = Vec::new();
         for session in self
             .engine
@@ -453,7 +470,7 @@ impl Node {
             .iter_mut()
             .filter(|session| session.kind == Kind::Normal)
         {
-            if limits.exceeded(session, now) {
+            if limits.of(session).exceeded(session, now) {
                 over.push(session.id);
             }
         }

@@ -3,7 +3,7 @@
 use crate::host::ServerState;
 use base::Now;
 use config::{Access, Config, MaxmemoryPolicy, SavePoint};
-use engine::settings::{Allow, EvictionOrder, EvictionPolicy};
+use engine::settings::{Allow, EvictionOrder, EvictionPolicy, KeyEvents};
 use engine::{Engine, Session};
 
 /// Puts the configuration in force: called at the start, and after CONFIG SET.
@@ -40,6 +40,9 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.lazy_user_flush = config.lazyfree_lazy_user_flush;
     settings.lazy_user_del = config.lazyfree_lazy_user_del;
     settings.encodings = encodings(config);
+    let letters = b"g$lshzxetdnKEm".iter();
+    let wanted = letters.filter(|letter| config.notify_keyspace_events.wants(**letter));
+    settings.key_events = KeyEvents::of(wanted.map(|letter| char::from(*letter)));
     let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
     settings.password = password;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
@@ -101,10 +104,36 @@ pub struct ClientOutputLimit {
     soft_ms: u64,
 }
 
-/// The limit of the class `normal`.
+/// The limits of clients' outputs.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOutputLimits {
+    normal: ClientOutputLimit,
+    pubsub: ClientOutputLimit,
+}
+
+impl ClientOutputLimits {
+    /// The limit of the class that a session belongs to.
+    #[must_use]
+    pub fn of(self, session: &Session) -> ClientOutputLimit {
+        if session.subscriptions.is_some() {
+            self.pubsub
+        } else {
+            self.normal
+        }
+    }
+}
+
+/// The limits of the classes `normal` and `pubsub`.
 #[must_use]
-pub fn client_output_limit(config: &Config) -> ClientOutputLimit {
-    let limit = config.client_output_buffer_limit.normal;
+pub fn client_output_limits(config: &Config) -> ClientOutputLimits {
+    let limits = config.client_output_buffer_limit;
+    ClientOutputLimits {
+        normal: client_output_limit(limits.normal),
+        pubsub: client_output_limit(limits.pubsub),
+    }
+}
+
+fn client_output_limit(limit: config::OutputLimit) -> ClientOutputLimit {
     ClientOutputLimit {
         hard_bytes: limit.hard_bytes,
         soft_bytes: limit.soft_bytes,

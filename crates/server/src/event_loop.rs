@@ -326,6 +326,11 @@ impl Server {
                 self.connections.mark(*id);
             }
         }
+        let pushed = self.node.take_pushed();
+        for id in &pushed {
+            self.connections.mark(*id);
+        }
+        self.node.engine.sessions.recycle_pushed(pushed);
         // A replica whose socket is full is reported by the poller when it has room.
         let connections = &mut self.connections;
         self.replicas.retain(|id| connections.mark_if_writable(*id));

@@ -71,6 +71,7 @@ impl Engine {
             out.truncate(before);
         }
         self.sessions[id].out = out;
+        self.deliver();
         self.data.propagation.end_unit();
         if goes_on_waiting {
             return;

@@ -4,6 +4,7 @@ use crate::blocking::GiveUp;
 use crate::execute::Engine;
 use crate::host::Notice;
 use crate::pause::{PauseKind, PausePurpose};
+use crate::pubsub::Scope;
 use crate::session::{Blocked, Kind, ReplyMode, Session, SessionId};
 use crate::{Acl, ArgsExt, Arity, Category, Error, Flags, Handler, Result, ServerCtx, Spec};
 use resp::Args;
@@ -171,6 +172,7 @@ impl ClientType {
         match session.kind {
             Kind::Primary => Self::Master,
             Kind::Replica => Self::Replica,
+            Kind::Normal if session.subscriptions.is_some() => Self::Pubsub,
             Kind::Normal => Self::Normal,
         }
     }
@@ -186,13 +188,15 @@ fn describe(engine: &Engine, session: &Session) -> String {
         .transaction
         .as_ref()
         .map_or(0, |t| t.queue.iter().map(|(_, args)| args.heap_bytes()).sum());
+    let subscriptions = session.subscriptions.as_ref();
+    let listens_to = |scope| subscriptions.map_or(0, |all| all.names(scope).len());
     let command = session.last_command.map_or("NULL", |id| &engine.table[id].full_name);
     let pending = session.unsent_bytes();
     let total = size_of::<Session>() + session.query_capacity + session.out.capacity() + multi_bytes;
     // Writing to a string cannot fail.
     let _ = write!(
         line,
-        " laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} qbuf={} qbuf-free={} \
+        " laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} qbuf={} qbuf-free={} \
          argv-mem=0 multi-mem={multi_bytes} rbs={} rbp={} obl={pending} oll=0 omem=0 tot-mem={total} events={} \
          cmd={command} user={} redir=-1 resp={}",
         session.peer.local_address,
@@ -202,6 +206,9 @@ fn describe(engine: &Engine, session: &Session) -> String {
         seconds_since(session.last_active),
         flags(engine, session),
         session.db.0,
+        listens_to(Scope::Channel),
+        listens_to(Scope::Pattern),
+        listens_to(Scope::Shard),
         session.query_bytes,
         session.query_capacity.saturating_sub(session.query_bytes),
         session.out.capacity(),
@@ -222,6 +229,7 @@ fn flags(engine: &Engine, session: &Session) -> String {
         (session.kind == Kind::Replica, 'S'),
         (session.monitor, 'O'),
         (session.kind == Kind::Primary, 'M'),
+        (session.subscriptions.is_some(), 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
         (engine.data.watch.is_broken(session.id), 'd'),

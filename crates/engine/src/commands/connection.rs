@@ -184,7 +184,7 @@ pub static PING: Spec = Spec {
     since: "1.0.0",
     arity: Arity::AtLeast(1),
     category: Category::Connection,
-    flags: Flags::FAST.or(Flags::SENTINEL),
+    flags: Flags::FAST.or(Flags::SENTINEL).or(Flags::PUBSUB_MODE),
     acl: Acl::CONNECTION,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     args: "[message]",
@@ -193,10 +193,20 @@ pub static PING: Spec = Spec {
 };
 
 fn ping(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
-    match args.len() {
-        1 => ctx.reply.simple("PONG"),
-        2 => ctx.reply.bulk(args.get(1)),
+    let message = match args.len() {
+        1 => None,
+        2 => Some(args.get(1)),
         _ => return Err(Error::arity("ping")),
+    };
+    if ctx.session().is_confined_to_pubsub() {
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(message.unwrap_or_default());
+    } else {
+        match message {
+            None => ctx.reply.simple("PONG"),
+            Some(message) => ctx.reply.bulk(message),
+        }
     }
     Ok(())
 }
@@ -227,7 +237,7 @@ pub static QUIT: Spec = Spec {
     since: "1.0.0",
     arity: Arity::AtLeast(1),
     category: Category::Connection,
-    flags: OPEN,
+    flags: OPEN.or(Flags::PUBSUB_MODE),
     acl: Acl::CONNECTION,
     handler: Handler::Server(quit),
     ..Spec::BASE
@@ -246,7 +256,7 @@ pub static RESET: Spec = Spec {
     since: "6.2.0",
     arity: Arity::Exactly(1),
     category: Category::Connection,
-    flags: OPEN,
+    flags: OPEN.or(Flags::PUBSUB_MODE),
     acl: Acl::CONNECTION,
     handler: Handler::Server(reset),
     ..Spec::BASE
@@ -260,6 +270,7 @@ fn reset(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let authenticated = ctx.engine.data.settings.password.is_none();
     super::transaction::discard(ctx.engine, id);
     ctx.engine.remove_monitor(id);
+    ctx.engine.unsubscribe_all(id);
     let session = ctx.session_mut();
     session.db = DbIndex(0);
     session.proto = Proto::Resp2;

@@ -70,6 +70,7 @@ fn flush_db(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     check_flush_mode(args)?;
     let db = ctx.keys.db();
     ctx.keys.flush_db(db);
+    ctx.keys.announce_flush();
     propagate_verbatim(ctx, args);
     ctx.reply.ok();
     Ok(())
@@ -81,6 +82,7 @@ fn flush_all(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     for index in 0..ctx.keys.data().keyspace.databases() {
         ctx.keys.flush_db(DbIndex(index));
     }
+    ctx.keys.announce_flush();
     ctx.keys.commit_whole();
     ctx.keys.notice(Notice::FlushedAll);
     propagate_verbatim(ctx, args);

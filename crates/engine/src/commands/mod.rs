@@ -14,7 +14,7 @@ pub mod keys;
 pub mod lcs;
 pub mod object;
 pub mod observe;
-pub mod publish;
+pub mod pubsub;
 pub mod scan;
 pub mod set_algebra;
 pub mod set_random;
@@ -44,8 +44,15 @@ pub static ALL: &[&Spec] = &[
     &observe::MONITOR,
     &observe::SLOWLOG,
     // messages
-    &publish::PUBLISH,
-    &publish::SPUBLISH,
+    &pubsub::PSUBSCRIBE,
+    &pubsub::PUBLISH,
+    &pubsub::PUBSUB,
+    &pubsub::PUNSUBSCRIBE,
+    &pubsub::SPUBLISH,
+    &pubsub::SSUBSCRIBE,
+    &pubsub::SUBSCRIBE,
+    &pubsub::SUNSUBSCRIBE,
+    &pubsub::UNSUBSCRIBE,
     // databases
     &databases::DBSIZE,
     &databases::FLUSHALL,

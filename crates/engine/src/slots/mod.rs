@@ -93,6 +93,7 @@ impl<'c, 'a> KeySlot<'c, 'a> {
     pub fn put(mut self, value: Removed, event: Event) {
         self.make_way();
         let (key, hash) = (self.key, self.hash);
+        self.keys.announce_new(key, hash);
         self.database().insert(key, hash, value);
         self.keys.stamp_used(key, hash);
         let expiry = self.expiry();
@@ -125,8 +126,9 @@ impl<'c, 'a> KeySlot<'c, 'a> {
 
     /// Puts an empty string without an expiry here, in place of whatever is there. Must be committed.
     pub(crate) fn restart_string(mut self) -> StringSlot<'c, 'a> {
+        self.keys.announce_new(self.key, self.hash);
         self.make_way();
-        self.create(NewValue::RawBytes(b""));
+        self.place(NewValue::RawBytes(b""));
         self.keys.note_expiry(self.key, None);
         StringSlot::new(self)
     }
@@ -160,6 +162,11 @@ impl<'c, 'a> KeySlot<'c, 'a> {
 
     /// Puts a value where nothing is, without an expiry. Must be committed.
     pub(crate) fn create(&mut self, value: NewValue<'_>) {
+        self.keys.announce_new(self.key, self.hash);
+        self.place(value);
+    }
+
+    fn place(&mut self, value: NewValue<'_>) {
         let (key, hash) = (self.key, self.hash);
         self.database().set(key, hash, value, None);
         self.keys.stamp_new(key, hash);

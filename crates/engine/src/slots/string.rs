@@ -56,6 +56,7 @@ impl<'c, 'a> StringSlot<'c, 'a> {
             Expiry::Clear => None,
             Expiry::At(at) => Some(at),
         };
+        self.slot.keys.announce_new(key, hash);
         self.slot.make_way();
         self.slot.database().set(key, hash, value, expiry);
         self.slot.keys.stamp_new(key, hash);
@@ -73,6 +74,7 @@ impl<'c, 'a> StringSlot<'c, 'a> {
                 length
             }
             None => {
+                self.slot.keys.announce_new(key, hash);
                 self.slot.database().set(key, hash, NewValue::Bytes(bytes), None);
                 self.slot.keys.stamp_new(key, hash);
                 bytes.len()
@@ -89,6 +91,7 @@ impl<'c, 'a> StringSlot<'c, 'a> {
         if self.slot.exists() {
             self.slot.keys.stamp_used(key, hash);
         } else {
+            self.slot.keys.announce_new(key, hash);
             self.slot.database().set(key, hash, NewValue::RawBytes(b""), None);
             self.slot.keys.stamp_new(key, hash);
         }

@@ -326,6 +326,9 @@ impl World {
         let due_ms = time::now_ms() + 1 + self.rng.below(20);
         let server = &mut self.servers[index];
         let Some(node) = &mut server.node else { return };
+        // Every output is looked at anyway.
+        let pushed = node.take_pushed();
+        node.engine.sessions.recycle_pushed(pushed);
         if let Link::Up(id) = &server.link
             && let Some(connection) = self.connections.get_mut(id)
             && let Some(out) = node.link_output()
