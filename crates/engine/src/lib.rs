@@ -19,6 +19,7 @@ pub mod eviction;
 pub mod execute;
 pub mod gates;
 pub mod host;
+pub mod hyperloglog;
 pub mod key_positions;
 pub mod keys;
 pub mod latency;

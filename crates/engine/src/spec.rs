@@ -67,6 +67,8 @@ impl Spec {
     #[must_use]
     pub fn all_flags(&self) -> Flags {
         match self.handler {
+            // One that only notes beside a value what it found out about it: PFCOUNT.
+            Handler::Write(_) if self.flags.has(Flags::READONLY) => self.flags,
             Handler::Write(_) => self.flags.or(Flags::WRITE),
             Handler::Read(_) => self.flags.or(Flags::READONLY),
             Handler::Server(_) | Handler::Container => self.flags,

@@ -524,7 +524,7 @@ mod tests {
              [\"type\", \"index\", \"spec\", [\"index\", 2]], \"find_keys\", [\"type\", \"range\", \"spec\", \
              [\"lastkey\", 0, \"keystep\", 1, \"limit\", 0]]]], []], (nil)]
             > COMMAND LIST FILTERBY PATTERN get*
-            [\"get\", \"getdel\", \"getex\", \"getrange\", \"getset\"]
+            [\"get\", \"getbit\", \"getdel\", \"getex\", \"getrange\", \"getset\"]
             > COMMAND LIST FILTERBY MODULE none
             []
             > COMMAND LIST FILTERBY NONE x

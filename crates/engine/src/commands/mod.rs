@@ -10,6 +10,7 @@ pub mod databases;
 pub mod dump;
 pub mod expire;
 pub mod help;
+pub mod hyperloglogs;
 pub mod keys;
 pub mod lcs;
 pub mod object;
@@ -116,6 +117,12 @@ pub static ALL: &[&Spec] = &[
     &bitmaps::BITPOS,
     &bitmaps::GETBIT,
     &bitmaps::SETBIT,
+    // HyperLogLogs
+    &hyperloglogs::PFADD,
+    &hyperloglogs::PFCOUNT,
+    &hyperloglogs::PFDEBUG,
+    &hyperloglogs::PFMERGE,
+    &hyperloglogs::PFSELFTEST,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

@@ -130,6 +130,18 @@ impl<'c, 'a> StringSlot<'c, 'a> {
         }
     }
 
+    /// Replaces the string, or creates it; its expiry stays, and it counts as one that was changed in place. Must be
+    /// committed.
+    pub(crate) fn rewrite(&mut self, bytes: &[u8]) {
+        if !self.slot.exists() {
+            self.slot.create(NewValue::RawBytes(b""));
+            return self.patch(0, bytes);
+        }
+        let (key, hash, expiry) = (self.slot.key, self.slot.hash, self.slot.expiry());
+        self.slot.database().set(key, hash, NewValue::RawBytes(bytes), expiry);
+        self.stretch(bytes.len());
+    }
+
     /// Takes the expiry away. Must be committed.
     pub(crate) fn clear_expiry(&mut self) {
         let (key, hash) = (self.slot.key, self.slot.hash);
