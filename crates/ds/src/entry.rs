@@ -869,6 +869,7 @@ impl Entry {
                 // Its blocks are counted in its own tests.
                 each(std::ptr::from_ref(&**stream).addr(), object.memory_bytes());
             }
+            Object::List(list) => each(std::ptr::from_ref(&**list).addr(), object.memory_bytes()),
         });
     }
 }

@@ -17,6 +17,7 @@
 //! - [`seq`]: items in an order, counted and weighed: under sorted sets, lists and streams; [`blob`]: a counted block of
 //!   bytes, as their items.
 //! - [`zset`]: a large sorted set: a table of members and a sequence of references to them.
+//! - [`list`]: a long list of elements.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
 //!
@@ -40,6 +41,7 @@ mod count;
 pub mod entry;
 pub mod hash;
 pub mod intset;
+pub mod list;
 pub mod listpack;
 pub mod memory;
 pub mod object;
@@ -55,6 +57,7 @@ pub use bytes::Bytes;
 pub use chunked::ChunkedString;
 pub use entry::Entry;
 pub use hash::{Hasher, KeyHash};
+pub use list::List;
 pub use object::{Container, Object, ObjectMut};
 pub use seq::Seq;
 pub use table::{Frozen, FrozenEntries, FrozenEntry, PackMut, Removed, StringMut, Table, ValueMut};

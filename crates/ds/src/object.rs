@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::account::{Account, Ledger};
+use crate::list::List;
 use crate::size::block_bytes;
 use crate::stream::Stream;
 use crate::table::Table;
@@ -176,6 +177,8 @@ containers! {
     Hash: Table = 10;
     /// Members in order of their scores.
     Zset: Zset = 11;
+    /// Elements in an order.
+    List: List = 13;
     /// Entries by id, and groups that read them.
     Stream: Stream = 12;
 }

@@ -5,6 +5,7 @@ use base::number;
 use crate::account::Ledger;
 use crate::chunked::ChunkedString;
 use crate::entry::Payload;
+use crate::list::List;
 use crate::object::Object;
 use crate::stream::Stream;
 use crate::table::Table;
@@ -151,6 +152,8 @@ pub enum ValueRef<'a> {
     Zset(&'a Zset),
     /// A stream.
     Stream(&'a Stream),
+    /// A large list.
+    List(&'a List),
 }
 
 impl ValueRef<'_> {
@@ -164,6 +167,7 @@ impl ValueRef<'_> {
             Self::Hash(_) => Type::Hash,
             Self::Zset(_) => Type::Zset,
             Self::Stream(_) => Type::Stream,
+            Self::List(_) => Type::List,
         }
     }
 
@@ -176,6 +180,7 @@ impl ValueRef<'_> {
             Self::Set(_) | Self::Hash(_) => Encoding::Hashtable,
             Self::Zset(_) => Encoding::Skiplist,
             Self::Stream(_) => Encoding::Stream,
+            Self::List(_) => Encoding::Quicklist,
         }
     }
 }

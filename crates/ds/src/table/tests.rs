@@ -40,7 +40,7 @@ fn text(entry: &Entry) -> Vec<u8> {
             let members: BTreeMap<&[u8], Vec<u8>> = table.iter().map(|entry| (entry.key(), text(entry))).collect();
             serialize(members.into_iter())
         }
-        ValueRef::Stream(_) => unreachable!("no stream is put into these tables"),
+        ValueRef::Stream(_) | ValueRef::List(_) => unreachable!("none is put into these tables"),
     }
 }
 
