@@ -682,6 +682,13 @@ impl Engine {
                 data.propagation.end_unit();
                 expired += 1;
             }
+            while expired < limit {
+                let Some(fields) = data.expire_fields(db, now, limit - expired) else {
+                    break;
+                };
+                data.propagation.end_unit();
+                expired += fields;
+            }
         }
         expired
     }

@@ -147,6 +147,9 @@ pub struct Settings {
     pub key_events: KeyEvents,
     /// Whether RESTORE checks its payload deeply.
     pub sanitize_dump_payload: bool,
+    /// How many bytes of replies a client may leave unread before it is closed; 0 for any number. What goes beyond need
+    /// not be written.
+    pub client_output_hard_bytes: u64,
     /// Up to which size collections are kept as one compact block.
     pub encodings: keyspace::Encodings,
 }
@@ -185,6 +188,7 @@ impl Default for Settings {
             skip_checksum: false,
             key_events: KeyEvents::default(),
             sanitize_dump_payload: false,
+            client_output_hard_bytes: 0,
             encodings: keyspace::Encodings::default(),
         }
     }

@@ -424,6 +424,12 @@ impl<'a> HashMut<'a> {
     }
 }
 
+/// The block of a hash without fields.
+#[must_use]
+pub fn empty_pack() -> [u8; 7] {
+    listpack::init()
+}
+
 /// The fields of a hash in this table, which is empty.
 fn large(fields: HashRef<'_>, mut table: Table) -> Table {
     for field in fields {

@@ -45,6 +45,7 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.key_events = KeyEvents::of(wanted.map(|letter| char::from(*letter)));
     let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
     settings.password = password;
+    settings.client_output_hard_bytes = config.client_output_buffer_limit.normal.hard_bytes;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
     crate::replication::configure(state, engine);
 }

@@ -9,6 +9,12 @@ pub mod counters;
 pub mod databases;
 pub mod dump;
 pub mod expire;
+pub mod hash_counters;
+pub mod hash_expire;
+mod hash_options;
+pub mod hash_random;
+pub mod hash_values;
+pub mod hashes;
 pub mod help;
 pub mod hyperloglogs;
 pub mod keys;
@@ -123,6 +129,35 @@ pub static ALL: &[&Spec] = &[
     &hyperloglogs::PFDEBUG,
     &hyperloglogs::PFMERGE,
     &hyperloglogs::PFSELFTEST,
+    // hashes
+    &hash_counters::HINCRBY,
+    &hash_counters::HINCRBYFLOAT,
+    &hash_expire::HEXPIRE,
+    &hash_expire::HEXPIREAT,
+    &hash_expire::HEXPIRETIME,
+    &hash_expire::HPERSIST,
+    &hash_expire::HPEXPIRE,
+    &hash_expire::HPEXPIREAT,
+    &hash_expire::HPEXPIRETIME,
+    &hash_expire::HPTTL,
+    &hash_expire::HTTL,
+    &hash_random::HRANDFIELD,
+    &hash_random::HSCAN,
+    &hash_values::HGETDEL,
+    &hash_values::HGETEX,
+    &hash_values::HSETEX,
+    &hashes::HDEL,
+    &hashes::HEXISTS,
+    &hashes::HGET,
+    &hashes::HGETALL,
+    &hashes::HKEYS,
+    &hashes::HLEN,
+    &hashes::HMGET,
+    &hashes::HMSET,
+    &hashes::HSET,
+    &hashes::HSETNX,
+    &hashes::HSTRLEN,
+    &hashes::HVALS,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

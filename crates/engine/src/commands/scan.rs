@@ -50,15 +50,18 @@ pub static SCAN: Spec = Spec {
 
 const DEFAULT_COUNT: i64 = 10;
 
-struct Options<'a> {
-    pattern: Option<&'a [u8]>,
+/// The options of SCAN and its like.
+pub(super) struct Options<'a> {
+    /// What to return; `None` for everything.
+    pub(super) pattern: Option<&'a [u8]>,
     count: i64,
-    type_name: Option<&'a [u8]>,
+    /// Of what type keys must be.
+    pub(super) type_name: Option<&'a [u8]>,
 }
 
 impl<'a> Options<'a> {
     /// Reads the options from word `at` on.
-    fn parse(args: Args<'a>, mut at: usize) -> Result<Self> {
+    pub(super) fn parse(args: Args<'a>, mut at: usize) -> Result<Self> {
         let mut options = Self {
             pattern: None,
             count: DEFAULT_COUNT,
@@ -82,6 +85,11 @@ impl<'a> Options<'a> {
         }
         Ok(options)
     }
+
+    /// How much work a call may do.
+    pub(super) fn count(&self) -> usize {
+        usize::try_from(self.count).unwrap_or(usize::MAX)
+    }
 }
 
 /// A key that is there from the first call to the last is returned at least once; COUNT says how much work a call may do.
@@ -91,8 +99,7 @@ fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
 
     let (mut found, mut expired) = (Vec::new(), Vec::new());
     let keys = &ctx.keys;
-    let count = usize::try_from(options.count).unwrap_or(usize::MAX);
-    let next = keys.database().scan(cursor, count, &mut |entry| {
+    let next = keys.database().scan(cursor, options.count(), &mut |entry| {
         if options
             .pattern
             .is_some_and(|pattern| !glob::matches(pattern, entry.key(), false))
@@ -148,8 +155,7 @@ fn scan_set(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         return Err(Error::Syntax);
     }
     let mut found = Vec::new();
-    let count = usize::try_from(options.count).unwrap_or(usize::MAX);
-    let next = set.scan(cursor, count, &mut |member| {
+    let next = set.scan(cursor, options.count(), &mut |member| {
         member.with_text(|text| {
             if options
                 .pattern
@@ -174,7 +180,7 @@ fn write_found(reply: &mut Reply<'_>, next: u64, found: &[Vec<u8>]) {
 
 /// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around, a zero byte
 /// ends the text, and no text is 0.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

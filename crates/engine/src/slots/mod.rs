@@ -3,6 +3,7 @@
 //! [`KeySlot`] does what can be done to any value; a file per type has the slot of that type, whose edits end in
 //! [`KeySlot::commit`].
 
+mod hash;
 mod set;
 mod string;
 
@@ -10,6 +11,7 @@ use crate::keys::{Event, Expiry, Writer};
 use base::Millis;
 use keyspace::{Encodings, Entry, KeyHash, NewValue, Removed, ValueMut, ValueRef};
 
+pub use hash::{HashSlot, HashView};
 pub use set::SetSlot;
 pub use string::StringSlot;
 
