@@ -167,7 +167,7 @@ directives! {
     "latency-tracking-info-percentiles" => latency_tracking_info_percentiles: Percentiles = Percentiles(vec![50.0, 99.0, 99.9]),
         OWN, MULTI, Now;
     "notify-keyspace-events" => notify_keyspace_events: KeyEvents = KeyEvents::default(), OWN, MOD, Now;
-    "tracking-table-max-keys" => tracking_table_max_keys: i64 = 1_000_000, NATURAL_LONG, MOD, Kept;
+    "tracking-table-max-keys" => tracking_table_max_keys: i64 = 1_000_000, NATURAL_LONG, MOD, Now;
 
     // ── Files that data is saved to: RDB now, the append-only file later.
     /// When snapshots are due.

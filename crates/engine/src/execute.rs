@@ -21,6 +21,7 @@ use crate::session::{Blocked, Peer, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
+use crate::tracking::Tracking;
 use base::{DbIndex, Now};
 use resp::{Args, OwnedArgs, Reply};
 
@@ -47,6 +48,8 @@ pub struct Engine {
     pub table: CommandTable,
     /// Who listens to what.
     pub pubsub: PubSub,
+    /// Who caches which keys.
+    pub tracking: Tracking,
     /// Commands that took long.
     pub slowlog: Slowlog,
     /// Events that took long.
@@ -69,6 +72,8 @@ pub struct Engine {
     channel: Vec<u8>,
     /// What the session that is executing was sent by what it did itself, apart from its reply.
     own_pushes: Vec<u8>,
+    /// What it was told of keys that it caches and changed: this follows the reply.
+    pub(crate) own_invalid: Vec<u8>,
 }
 
 impl Engine {
@@ -85,6 +90,7 @@ impl Engine {
             sessions: Sessions::default(),
             table: CommandTable::new(specs),
             pubsub: PubSub::new(seed ^ 0x9b5),
+            tracking: Tracking::new(seed ^ 0x7ac),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
             pauses: Pauses::default(),
@@ -97,6 +103,7 @@ impl Engine {
             scratch: Vec::new(),
             channel: Vec::new(),
             own_pushes: Vec::new(),
+            own_invalid: Vec::new(),
         }
     }
 
@@ -122,6 +129,7 @@ impl Engine {
         self.forget_wait(id);
         self.monitors.retain(|other| *other != id);
         self.unsubscribe_all(id);
+        self.stop_caching(id);
         self.sessions.close(id);
     }
 
@@ -171,6 +179,8 @@ impl Engine {
         };
         self.sessions[id].last_command = Some(command);
         self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
+        // Whoever hears of what had to go hears it before any reply.
+        self.deliver();
         match gates::check(&self.request(id, command), &self.data.settings) {
             Verdict::Run => {}
             Verdict::Refuse(error) => {
@@ -369,6 +379,7 @@ impl Engine {
             let at = if follows { out.len() } else { before };
             out.splice(at..at, self.own_pushes.drain(..));
         }
+        out.append(&mut self.own_invalid);
         if session.out.is_empty() {
             session.out = out;
         } else {
@@ -377,6 +388,12 @@ impl Engine {
             session.out = out;
         }
         session.write_offset = self.data.propagation.offset();
+        if let Some(caching) = &mut session.caching
+            && session.transaction.is_none()
+            && !self.table[command].full_name.starts_with("client|")
+        {
+            caching.asked = false;
+        }
         if self.data.blocking.has_ready() {
             self.serve_ready(host);
         }
@@ -397,7 +414,10 @@ impl Engine {
         } else {
             false
         };
-        self.deliver();
+        self.deliver_from(Some(id));
+        if self.data.outbox.someone_caches {
+            self.remember_reads(id, command, args);
+        }
         self.set_own_pushes_apart(id);
         let usec = self.advance_clock();
         if let Some(asked) = self.data.blocking.take_asked() {
@@ -492,6 +512,11 @@ impl Engine {
 
     /// Tells sessions what they must hear of the changes made since the last time.
     pub fn deliver(&mut self) {
+        self.deliver_from(None);
+    }
+
+    /// The same, of changes that the command of a session made.
+    fn deliver_from(&mut self, current: Option<SessionId>) {
         if self.data.outbox.is_empty() {
             return;
         }
@@ -499,7 +524,7 @@ impl Engine {
         for item in &news {
             match item {
                 News::Event(db, event, key) => self.publish_event(*db, *event, &keys[key.clone()]),
-                News::Changed(_) | News::Vanished(_) | News::Flushed => {}
+                other => self.invalidate(other, &keys, current),
             }
         }
         self.data.outbox.recycle(news, keys);

@@ -37,6 +37,7 @@ pub mod stats;
 pub mod syntax;
 pub mod table;
 pub mod testing;
+pub mod tracking;
 pub mod watch;
 
 pub use arguments::ArgsExt;

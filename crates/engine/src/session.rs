@@ -2,6 +2,7 @@
 
 use crate::pubsub::Subscriptions;
 use crate::table::CommandId;
+use crate::tracking::Caching;
 use base::{DbIndex, Now};
 use resp::{OwnedArgs, Parser, Proto};
 
@@ -53,6 +54,15 @@ pub enum ReplyMode {
     SkipNext,
     /// Not this command's.
     Skip,
+}
+
+/// What CLIENT SETINFO told of the library that the client uses.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its version.
+    pub version: Vec<u8>,
 }
 
 /// Why a session executes nothing for now.
@@ -124,6 +134,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What it listens to, if it listens to anything.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// How it caches keys, if it does.
+    pub caching: Option<Box<Caching>>,
+    /// CLIENT SETINFO: name and version of the client's library.
+    pub library: Library,
     /// MULTI's queue while one is open.
     pub transaction: Option<Box<Transaction>>,
     /// Why it executes nothing for now.
@@ -171,6 +185,8 @@ impl Session {
             no_touch: false,
             reply_mode: ReplyMode::On,
             subscriptions: None,
+            caching: None,
+            library: Library::default(),
             transaction: None,
             blocked: None,
             pushed: false,
@@ -193,6 +209,14 @@ impl Session {
     #[must_use]
     pub fn unsent_bytes(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Who hears of changes to keys that this session caches, as CLIENT GETREDIR tells: -1 when it does not cache, 0
+    /// for itself.
+    #[must_use]
+    pub fn redirect_number(&self) -> i64 {
+        let caching = self.caching.as_ref();
+        caching.map_or(-1, |caching| caching.redirect.map_or(0, |target| target.number as i64))
     }
 
     /// Whether it listens to messages in a protocol that cannot tell them from replies.

@@ -219,7 +219,7 @@ fn clients(facts: &Facts<'_>, text: &mut Text) {
     text.field("client_recent_max_input_buffer", state.meters.recent_max_input_buffer);
     text.field("client_recent_max_output_buffer", state.meters.recent_max_output_buffer);
     text.field("blocked_clients", engine.sessions.iter().filter(waiting).count());
-    text.field("tracking_clients", 0);
+    text.field("tracking_clients", engine.tracking.sessions());
     text.field(
         "clients_in_timeout_table",
         engine.sessions.iter().filter(in_timeout_table).count() + engine.data.blocking.with_deadline(),
@@ -461,10 +461,10 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
     ]);
+    text.field("tracking_total_keys", engine.tracking.keys());
+    text.field("tracking_total_items", engine.tracking.items());
+    text.field("tracking_total_prefixes", engine.tracking.prefixes());
     text.field("unexpected_error_replies", stats.unexpected_error_replies);
     text.field("total_error_replies", stats.error_replies);
     text.field("dump_payload_sanitizations", stats.dump_payload_sanitizations);

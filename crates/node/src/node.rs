@@ -295,6 +295,8 @@ impl Node {
     /// The sessions that got output by what others did since the last call. Those that leave too much unread are closed.
     /// Give the list back with [`engine::session::Sessions::recycle_pushed`].
     pub fn take_pushed(&mut self) -> Vec<SessionId> {
+        self.engine.deliver();
+        self.engine.broadcast_invalid();
         let pushed = self.engine.sessions.take_pushed();
         if !pushed.is_empty() {
             let limits = crate::settings::client_output_limits(&self.state.config);
@@ -350,6 +352,8 @@ impl Node {
             self.engine.serve_ready(&mut self.state);
             self.measure(now);
             self.close_idle_sessions(now);
+            let most = usize::try_from(self.state.config.tracking_table_max_keys).unwrap_or(0);
+            self.engine.limit_tracked_keys(most);
         }
         self.enforce_output_limits(now);
         crate::shutdown::tick(&mut self.state, &mut self.engine);

@@ -1,5 +1,6 @@
 //! CLIENT: what connections there are, and what may be done to them.
 
+use super::tracking;
 use crate::blocking::GiveUp;
 use crate::execute::Engine;
 use crate::host::Notice;
@@ -20,7 +21,24 @@ pub static CLIENT: Spec = Spec {
     category: Category::Connection,
     handler: Handler::Container,
     subcommands: &[
-        &GETNAME, &HELP, &ID, &INFO, &KILL, &LIST, &NO_EVICT, &PAUSE, &REPLY, &SETNAME, &UNBLOCK, &UNPAUSE,
+        &tracking::CACHING,
+        &GETNAME,
+        &tracking::GETREDIR,
+        &HELP,
+        &ID,
+        &INFO,
+        &KILL,
+        &LIST,
+        &NO_EVICT,
+        &NO_TOUCH,
+        &PAUSE,
+        &REPLY,
+        &SETINFO,
+        &SETNAME,
+        &tracking::TRACKING,
+        &tracking::TRACKINGINFO,
+        &UNBLOCK,
+        &UNPAUSE,
     ],
     ..Spec::BASE
 };
@@ -29,7 +47,7 @@ const OWN: Flags = Flags::NO_SCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = OWN.or(Flags::ADMIN);
 
 /// What the subcommands share.
-const SUBCOMMAND: Spec = Spec {
+pub(super) const SUBCOMMAND: Spec = Spec {
     category: Category::Connection,
     acl: Acl::CONNECTION,
     flags: OWN,
@@ -198,7 +216,7 @@ fn describe(engine: &Engine, session: &Session) -> String {
         line,
         " laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} qbuf={} qbuf-free={} \
          argv-mem=0 multi-mem={multi_bytes} rbs={} rbp={} obl={pending} oll=0 omem=0 tot-mem={total} events={} \
-         cmd={command} user={} redir=-1 resp={}",
+         cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
         session.peer.local_address,
         session.peer.fd,
         String::from_utf8_lossy(&session.name),
@@ -219,12 +237,16 @@ fn describe(engine: &Engine, session: &Session) -> String {
         } else {
             "(superuser)"
         },
+        session.redirect_number(),
         session.proto.version(),
+        String::from_utf8_lossy(&session.library.name),
+        String::from_utf8_lossy(&session.library.version),
     );
     line
 }
 
 fn flags(engine: &Engine, session: &Session) -> String {
+    let caching = session.caching.as_ref();
     let letters = [
         (session.kind == Kind::Replica, 'S'),
         (session.monitor, 'O'),
@@ -232,11 +254,15 @@ fn flags(engine: &Engine, session: &Session) -> String {
         (session.subscriptions.is_some(), 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
+        (caching.is_some(), 't'),
+        (caching.is_some_and(|caching| caching.broken_redirect), 'R'),
+        (caching.is_some_and(|caching| caching.broadcast.is_some()), 'B'),
         (engine.data.watch.is_broken(session.id), 'd'),
         (session.close_after_reply, 'c'),
         (session.close_now, 'A'),
         (session.peer.unix_socket, 'U'),
         (session.no_evict, 'e'),
+        (session.no_touch, 'T'),
     ];
     let text: String = letters
         .iter()
@@ -398,6 +424,59 @@ static NO_EVICT: Spec = Spec {
     ..SUBCOMMAND
 };
 
+static NO_TOUCH: Spec = Spec {
+    name: "no-touch",
+    summary: "Makes the connection's commands leave the access clocks of keys alone.",
+    since: "7.2.0",
+    arity: Arity::Exactly(3),
+    args: "<ON|OFF>",
+    handler: Handler::Server(|ctx, args| {
+        ctx.session_mut().no_touch = match (args.is(2, "on"), args.is(2, "off")) {
+            (true, _) => true,
+            (_, true) => false,
+            _ => return Err(Error::Syntax),
+        };
+        ctx.reply.ok();
+        Ok(())
+    }),
+    ..SUBCOMMAND
+};
+
+static SETINFO: Spec = Spec {
+    name: "setinfo",
+    summary: "Tells name and version of the library that the client uses.",
+    since: "7.2.0",
+    arity: Arity::Exactly(4),
+    args: "<LIB-NAME libname|LIB-VER libver>",
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    handler: Handler::Server(set_info),
+    ..SUBCOMMAND
+};
+
+fn set_info(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+    let is_name = args.is(2, "lib-name");
+    if !is_name && !args.is(2, "lib-ver") {
+        let line = [b"ERR Unrecognized option '", crate::error::quoted(args.get(2)), b"'"].concat();
+        return Err(Error::quoting(line));
+    }
+    let value = args.get(3);
+    if !value.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        let option = if is_name { "lib-name" } else { "lib-ver" };
+        return Err(Error::err(format_args!(
+            "{option} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    let library = &mut ctx.session_mut().library;
+    let field = if is_name {
+        &mut library.name
+    } else {
+        &mut library.version
+    };
+    *field = value.to_vec();
+    ctx.reply.ok();
+    Ok(())
+}
+
 static PAUSE: Spec = Spec {
     name: "pause",
     summary: "Holds clients' commands back for a while.",
@@ -513,7 +592,9 @@ static HELP: Spec = Spec {
 };
 
 const HELP_LINES: &[(&str, &str)] = &[
+    ("CACHING (YES|NO)", "Whether the keys of the next command are tracked."),
     ("GETNAME", "The name of this connection."),
+    ("GETREDIR", "Which connection hears of the keys that this one caches."),
     ("ID", "The number of this connection."),
     ("INFO", "A line that describes this connection."),
     ("KILL <ip:port>", "Closes the connection from this address."),
@@ -530,11 +611,21 @@ const HELP_LINES: &[(&str, &str)] = &[
         "Whether client eviction passes this connection over.",
     ),
     (
+        "NO-TOUCH (ON|OFF)",
+        "Whether commands of this connection leave access clocks alone.",
+    ),
+    (
         "PAUSE <timeout> [WRITE|ALL]",
         "Holds commands, or just writes, back for so many milliseconds.",
     ),
     ("REPLY (ON|OFF|SKIP)", "Which replies this connection gets."),
+    ("SETINFO (LIB-NAME|LIB-VER) <value>", "Names the client's library."),
     ("SETNAME <name>", "Names this connection."),
+    (
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+        "Tracks the keys that this connection caches.",
+    ),
+    ("TRACKINGINFO", "How this connection caches."),
     (
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
         "Makes a blocked connection go on.",

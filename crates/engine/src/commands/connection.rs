@@ -271,6 +271,7 @@ fn reset(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     super::transaction::discard(ctx.engine, id);
     ctx.engine.remove_monitor(id);
     ctx.engine.unsubscribe_all(id);
+    ctx.engine.stop_caching(id);
     let session = ctx.session_mut();
     session.db = DbIndex(0);
     session.proto = Proto::Resp2;

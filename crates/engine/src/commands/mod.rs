@@ -29,6 +29,7 @@ pub mod sets;
 mod string_options;
 pub mod string_parts;
 pub mod strings;
+mod tracking;
 pub mod transaction;
 
 use crate::Spec;
