@@ -11,6 +11,8 @@ pub struct Encodings {
     pub list_max_listpack_size: i32,
     /// `list-compress-depth`: nodes at each end that stay plain; 0 compresses none.
     pub list_compress_depth: u32,
+    /// List elements of so many bytes get a node of their own; DEBUG QUICKLIST-PACKED-THRESHOLD sets it.
+    pub list_packed_threshold: u64,
     /// `set-max-intset-entries`: members.
     pub set_max_intset_entries: i64,
     /// `zset-max-listpack-entries`: members.
@@ -33,6 +35,7 @@ impl Default for Encodings {
             hash_max_listpack_value: 64,
             list_max_listpack_size: -2,
             list_compress_depth: 0,
+            list_packed_threshold: 1 << 30,
             set_max_intset_entries: 512,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,

@@ -20,6 +20,7 @@ mod encodings;
 mod field_expiry;
 mod frozen;
 pub mod hash;
+pub mod list;
 pub mod set;
 pub mod stream;
 pub mod zset;
@@ -40,6 +41,7 @@ pub use ds::{
 pub use encodings::Encodings;
 pub use frozen::{Frozen, FrozenDb, FrozenEntries};
 pub use hash::{Field, FieldExpiry, HashBuilder, HashMut, HashRef, Text};
+pub use list::{Direction, End, ListBuilder, ListMut, ListRef};
 pub use set::{SetBuilder, SetMut, SetRef};
 pub use zset::{LexBound, Member, ScoreBound, ZsetBuilder, ZsetMut, ZsetRef};
 

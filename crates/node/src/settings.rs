@@ -39,7 +39,9 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.lfu_decay_minutes = config.lfu_decay_time;
     settings.lazy_user_flush = config.lazyfree_lazy_user_flush;
     settings.lazy_user_del = config.lazyfree_lazy_user_del;
+    let packed_threshold = settings.encodings.list_packed_threshold;
     settings.encodings = encodings(config);
+    settings.encodings.list_packed_threshold = packed_threshold;
     let letters = b"g$lshzxetdnKEm".iter();
     let wanted = letters.filter(|letter| config.notify_keyspace_events.wants(**letter));
     settings.key_events = KeyEvents::of(wanted.map(|letter| char::from(*letter)));
@@ -58,6 +60,7 @@ pub fn encodings(config: &Config) -> keyspace::Encodings {
         hash_max_listpack_value: config.hash_max_listpack_value,
         list_max_listpack_size: config.list_max_listpack_size,
         list_compress_depth: config.list_compress_depth,
+        list_packed_threshold: keyspace::Encodings::default().list_packed_threshold,
         set_max_intset_entries: config.set_max_intset_entries,
         zset_max_listpack_entries: config.zset_max_listpack_entries,
         zset_max_listpack_value: config.zset_max_listpack_value,
