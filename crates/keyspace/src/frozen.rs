@@ -9,6 +9,7 @@ use ds::FrozenEntry;
 #[derive(Clone, Debug)]
 pub struct Frozen {
     dbs: Vec<ds::Frozen>,
+    has_field_expiries: bool,
     view: View,
 }
 
@@ -24,9 +25,10 @@ struct Counted {
 }
 
 impl Frozen {
-    pub(crate) fn new(dbs: Vec<ds::Frozen>, views: Arc<()>) -> Self {
+    pub(crate) fn new(dbs: Vec<ds::Frozen>, has_field_expiries: bool, views: Arc<()>) -> Self {
         Self {
             dbs,
+            has_field_expiries,
             view: View {
                 _shared: Arc::new(Counted { _views: views }),
             },
@@ -41,6 +43,12 @@ impl Frozen {
             table,
             view: view.clone(),
         })
+    }
+
+    /// Whether any hash has fields that expire. Not every form of writing has a place for them.
+    #[must_use]
+    pub fn has_field_expiries(&self) -> bool {
+        self.has_field_expiries
     }
 
     /// The number of keys in all databases.

@@ -113,7 +113,18 @@ impl Keyspace {
             self.live_views() < MAX_LIVE_VIEWS,
             "more frozen views than entries can count"
         );
-        Frozen::new(self.dbs.iter().map(Db::freeze).collect(), self.views.clone())
+        let has_field_expiries = self.has_field_expiries();
+        Frozen::new(
+            self.dbs.iter().map(Db::freeze).collect(),
+            has_field_expiries,
+            self.views.clone(),
+        )
+    }
+
+    /// Whether any hash has fields that expire.
+    #[must_use]
+    pub fn has_field_expiries(&self) -> bool {
+        self.dbs.iter().any(|db| db.hashes_with_expiring_fields() > 0)
     }
 
     /// How many frozen views are alive; clones of one count once.

@@ -110,10 +110,13 @@ impl StreamBuilder {
     /// which nothing was ever deleted.
     ///
     /// # Errors
-    /// If it is said to be of another length than its nodes.
+    /// If it is said to be of another length than its nodes, or to end before them.
     pub fn counters(&mut self, length: u64, last_id: StreamId, more: Option<SavedCounters>) -> Result<(), NotAStream> {
         if length != self.stream.len() {
             return Err(NotAStream("a stream of another length than it says"));
+        }
+        if self.stream.last().is_some_and(|entry| entry.id() > last_id) {
+            return Err(NotAStream("a stream with entries behind its last id"));
         }
         let first_id = self.stream.first().map_or(StreamId::MIN, |entry| entry.id());
         let more = more.unwrap_or(SavedCounters {

@@ -161,6 +161,8 @@ pub struct LoadJob {
     pub access_clock: rdb::AccessClock,
     /// Microseconds to wait per key, for tests.
     pub key_delay_us: i64,
+    /// Up to where collections are small.
+    pub encodings: keyspace::Encodings,
     /// Stops it.
     pub cancel: Cancel,
     /// How far it is.

@@ -361,6 +361,7 @@ pub fn file_load_options(state: &ServerState, engine: &Engine) -> rdb::LoadOptio
         },
         access_clock: access_clock(engine),
         key_delay_microseconds: i64::from(state.config.key_load_delay),
+        encodings: engine.data.settings.encodings,
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::error::LoadError;
 use crate::loader::Duplicates;
 use base::{DbIndex, Millis};
+use ds::Pack;
 use keyspace::{KeyHash, Keyspace, NewValue};
 use std::ops::Range;
 
@@ -34,6 +35,7 @@ struct Staged {
 enum StagedValue {
     Int(i64),
     Bytes(Range<usize>),
+    Pack(Pack, Range<usize>),
 }
 
 /// What is put with a key and its value.
@@ -59,7 +61,7 @@ impl Batch {
         self.db = db;
     }
 
-    /// Takes a string value: into the batch, or behind it into the keyspace if it is large.
+    /// Takes a value: into the batch, or behind it into the keyspace if it is large.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -69,18 +71,18 @@ impl Batch {
         attributes: Attributes,
     ) -> Result<(), LoadError> {
         let hash = keyspace.hash(key);
-        let value = match value {
-            NewValue::Int(number) if key.len() <= STAGED_BYTES_MAX => Err(number),
-            NewValue::Bytes(bytes) if key.len() + bytes.len() <= STAGED_BYTES_MAX => Ok(bytes),
+        let (key, value) = match value {
+            NewValue::Int(number) if key.len() <= STAGED_BYTES_MAX => (self.keep(key), StagedValue::Int(number)),
+            NewValue::Bytes(bytes) if key.len() + bytes.len() <= STAGED_BYTES_MAX => {
+                (self.keep(key), StagedValue::Bytes(self.keep(bytes)))
+            }
+            NewValue::Pack(pack, bytes) if key.len() + bytes.len() <= STAGED_BYTES_MAX => {
+                (self.keep(key), StagedValue::Pack(pack, self.keep(bytes)))
+            }
             large => {
                 self.flush(keyspace)?;
                 return self.put(keyspace, key, hash, large, attributes);
             }
-        };
-        let key = self.keep(key);
-        let value = match value {
-            Ok(bytes) => StagedValue::Bytes(self.keep(bytes)),
-            Err(number) => StagedValue::Int(number),
         };
         self.staged.push(Staged {
             hash,
@@ -113,6 +115,7 @@ impl Batch {
             let value = match &item.value {
                 StagedValue::Int(number) => NewValue::Int(*number),
                 StagedValue::Bytes(range) => NewValue::Bytes(&bytes[range.clone()]),
+                StagedValue::Pack(pack, range) => NewValue::Pack(*pack, &bytes[range.clone()]),
             };
             self.put(keyspace, &bytes[item.key.clone()], item.hash, value, item.attributes)?;
         }

@@ -155,6 +155,8 @@ pub enum SaveError {
     Io(io::Error),
     /// The writer was told to stop.
     Cancelled,
+    /// There are hashes with expiring fields, which the reader could not take.
+    FieldExpiries,
 }
 
 impl fmt::Display for SaveError {
@@ -162,6 +164,10 @@ impl fmt::Display for SaveError {
         match self {
             Self::Io(error) => write!(f, "writing failed: {error}"),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::FieldExpiries => f.write_str(
+                "there are hashes with expiring fields, which RDB version 10 has no form for; Valkey 9 and Redis 7.4 and \
+                 later read them",
+            ),
         }
     }
 }
@@ -170,7 +176,7 @@ impl std::error::Error for SaveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::Cancelled => None,
+            Self::Cancelled | Self::FieldExpiries => None,
         }
     }
 }

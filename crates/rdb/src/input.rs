@@ -239,7 +239,7 @@ impl<R: Read> Input<R> {
         }
     }
 
-    fn bytes(&mut self, count: u64) -> Result<&[u8], LoadError> {
+    pub(crate) fn bytes(&mut self, count: u64) -> Result<&[u8], LoadError> {
         match usize::try_from(count) {
             Ok(count) if count <= BUFFER_BYTES => self.take(count),
             _ => self.gather(count),

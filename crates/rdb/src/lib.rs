@@ -18,6 +18,8 @@
 mod batch;
 mod check;
 mod crc64;
+mod decode;
+mod encode;
 mod error;
 mod facts;
 mod format;
@@ -28,10 +30,14 @@ mod payload;
 mod reader;
 pub mod transfer;
 mod writer;
+mod ziplist;
+mod zipmap;
 
 pub use base::lzf::{Compressor, LzfError, decompress};
 pub use check::{CheckEvent, CheckReport, check};
 pub use crc64::crc64;
+pub use decode::Home;
+pub use encode::FieldExpiries;
 pub use error::{LoadError, SaveError};
 pub use facts::{AccessClock, Position, Unwatched, Watch};
 pub use format::{Family, Format, ModuleId, REDIS_VERSION_MAX, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
@@ -53,7 +59,7 @@ pub fn fuzz_load(bytes: &[u8]) {
     let _ = load(bytes, &mut keyspace, &options, &mut Unwatched);
     let _ = check(bytes, base::Millis(0), &mut |_, _| {});
     if let Ok(payload) = Payload::open(bytes) {
-        let _ = payload.read_string(|_| ());
+        let _ = payload.read(&Home::nowhere(keyspace::Encodings::default()), |_| ());
     }
     let mut plain = Vec::new();
     let _ = decompress(bytes, bytes.len().saturating_mul(3), &mut plain);

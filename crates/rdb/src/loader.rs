@@ -1,13 +1,14 @@
 //! RDB data into a fresh keyspace.
 
 use crate::batch::{Attributes, Batch};
+use crate::decode::Home;
 use crate::error::LoadError;
 use crate::facts::{AccessClock, Position, Watch, WatchCancelled, Watched};
 use crate::format::{Format, ValueType};
 use crate::input::StringRef;
 use crate::reader::{Checksum, KeyHead, Reader, Record, StringValue, Verify};
 use base::{DbIndex, Millis, Offset, ReplId, number};
-use keyspace::{Keyspace, NewValue};
+use keyspace::{Encodings, Keyspace, NewValue};
 use std::io::Read;
 
 /// So many aux fields that mean nothing here are kept for the log; the others are dropped.
@@ -44,6 +45,8 @@ pub struct LoadOptions {
     pub access_clock: AccessClock,
     /// `key-load-delay`, in microseconds a key; negative: one microsecond every so many keys.
     pub key_delay_microseconds: i64,
+    /// Up to where collections are small.
+    pub encodings: Encodings,
 }
 
 impl Default for LoadOptions {
@@ -55,11 +58,20 @@ impl Default for LoadOptions {
             verify: Verify::Checksum,
             access_clock: AccessClock::Lru { now_seconds: 0 },
             key_delay_microseconds: 0,
+            encodings: Encodings::default(),
         }
     }
 }
 
 impl LoadOptions {
+    /// Fields that expired before this moment are left out, as keys are.
+    fn drop_expired(&self) -> Option<Millis> {
+        match self.expired {
+            Expired::Drop(now) => Some(now),
+            Expired::Keep => None,
+        }
+    }
+
     fn attributes(&self, head: KeyHead) -> Attributes {
         Attributes {
             expiry: head.expiry,
@@ -98,6 +110,8 @@ pub struct Summary {
     pub keys_loaded: u64,
     /// How many were left out because they had expired.
     pub keys_expired: u64,
+    /// How many keys had nothing in them, and were left out.
+    pub keys_empty: u64,
     /// How many bytes it was.
     pub bytes: u64,
     /// What its end said.
@@ -169,6 +183,11 @@ fn run<R: Read>(
         functions: Vec::new(),
         keys_loaded: 0,
         keys_expired: 0,
+        keys_empty: 0,
+        home: match &target {
+            Target::Keyspace(keyspace) => Home::new(keyspace.db(DbIndex(0)), options.encodings, options.drop_expired()),
+            Target::Nowhere { .. } => Home::nowhere(options.encodings),
+        },
     };
     let mut watched = Watched::new(watch, options.key_delay_microseconds);
     let checksum = loop {
@@ -190,6 +209,7 @@ fn run<R: Read>(
         functions: loader.functions,
         keys_loaded: loader.keys_loaded,
         keys_expired: loader.keys_expired,
+        keys_empty: loader.keys_empty,
         bytes: reader.bytes_read(),
         checksum,
     })
@@ -203,6 +223,8 @@ struct Loader<'a> {
     functions: Vec<Vec<u8>>,
     keys_loaded: u64,
     keys_expired: u64,
+    keys_empty: u64,
+    home: Home,
 }
 
 impl Loader<'_> {
@@ -252,8 +274,7 @@ impl Loader<'_> {
         target: &mut Target<'_>,
         watched: &mut Watched<'_>,
     ) -> Result<(), LoadError> {
-        // Types find their home here, each with its own way from the reader into the keyspace.
-        if head.value_type != ValueType::String {
+        if matches!(head.value_type, ValueType::Module | ValueType::ModulePreGa) {
             return Err(self.no_home(head, reader));
         }
         if let (Expired::Drop(now), Some(expiry)) = (self.options.expired, head.expiry)
@@ -261,6 +282,9 @@ impl Loader<'_> {
         {
             self.keys_expired += 1;
             return Ok(());
+        }
+        if head.value_type != ValueType::String {
+            return self.collection(head, reader, target);
         }
         self.keys_loaded += 1;
         let Target::Keyspace(keyspace) = target else {
@@ -276,6 +300,30 @@ impl Loader<'_> {
                 self.batch.push(keyspace, key, value, attributes)?;
             }
             StringValue::Long(_) => self.long_string(head, reader, keyspace, watched)?,
+        }
+        Ok(())
+    }
+
+    fn collection<R: Read>(
+        &mut self,
+        head: KeyHead,
+        reader: &mut Reader<R>,
+        target: &mut Target<'_>,
+    ) -> Result<(), LoadError> {
+        let attributes = self.options.attributes(head);
+        let batch = &mut self.batch;
+        let loaded = reader.collection(&self.home, |key, value| match (value, target) {
+            (None, _) => Ok::<_, LoadError>(false),
+            (Some(_), Target::Nowhere { .. }) => Ok(true),
+            (Some(value), Target::Keyspace(keyspace)) => {
+                batch.push(keyspace, key, value, attributes)?;
+                Ok(true)
+            }
+        })??;
+        if loaded {
+            self.keys_loaded += 1;
+        } else {
+            self.keys_empty += 1;
         }
         Ok(())
     }
@@ -306,14 +354,12 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// A value of a module stops the load with the module's name.
     fn no_home<R: Read>(&self, head: KeyHead, reader: &mut Reader<R>) -> LoadError {
         let key = reader.key().to_vec();
-        let what = match head.value_type {
-            ValueType::Module => match reader.module() {
-                Ok(id) => format!("value of the module type '{}'", id.name()),
-                Err(error) => return error,
-            },
-            other => other.name().into(),
+        let what = match reader.module() {
+            Ok(id) => format!("value of the module type '{}'", id.name()),
+            Err(error) => return error,
         };
         LoadError::UnsupportedType {
             what,

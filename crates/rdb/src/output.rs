@@ -1,6 +1,8 @@
 //! The writing end: a buffer over any [`Write`] that counts and sums what passes, and the primitives on it.
 
 use crate::crc64::crc64;
+use crate::error::SaveError;
+use crate::facts::Watched;
 use crate::format::{length, special};
 use base::lzf::Compressor;
 use base::number;
@@ -15,6 +17,11 @@ const INTEGER_TEXT_MAX: usize = 11;
 /// Where encoded bytes go.
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Called between the parts of large values: tells whoever watches, who may stop it.
+    fn checkpoint(&mut self) -> Result<(), SaveError> {
+        Ok(())
+    }
 }
 
 impl Sink for Vec<u8> {
@@ -81,6 +88,24 @@ impl<W: Write> Sink for Output<W> {
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+/// An output, and whoever watches it.
+pub(crate) struct WatchedOutput<'a, W> {
+    pub(crate) output: Output<W>,
+    pub(crate) watched: Watched<'a>,
+}
+
+impl<W: Write> Sink for WatchedOutput<'_, W> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.output.put(bytes)
+    }
+
+    #[inline]
+    fn checkpoint(&mut self) -> Result<(), SaveError> {
+        Ok(self.watched.bytes_done(self.output.at())?)
     }
 }
 

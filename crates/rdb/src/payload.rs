@@ -5,13 +5,14 @@
 //! ```
 
 use crate::crc64::crc64;
+use crate::decode::Home;
+use crate::encode::{Encoder, FieldExpiries, type_byte};
 use crate::error::LoadError;
-use crate::format::{Format, VERSION_WRITTEN, ValueType};
+use crate::format::{Format, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
 use crate::input::StringRef;
-use crate::output::{Compression, Sink, StringWriter};
+use crate::output::{Compression, StringWriter};
 use crate::reader::Reader;
-use crate::writer::{TYPE_STRING, gather};
-use keyspace::ValueRef;
+use keyspace::{NewValue, ValueRef};
 
 const FOOTER_BYTES: usize = 10;
 
@@ -23,29 +24,30 @@ pub enum PayloadError {
     VersionOrChecksum,
     /// Its value makes no sense: "Bad data format".
     Format(LoadError),
-    /// Its value is of a type that has no home here.
-    UnsupportedType(&'static str),
+    /// Its value is a module's.
+    Module,
 }
 
-/// Appends the payload of `value` to `out`.
+/// Appends the payload of `value` to `out`. A hash with expiring fields is written as Valkey 9 does.
 pub fn write_payload(out: &mut Vec<u8>, value: ValueRef<'_>, compression: Compression) {
     let from = out.len();
-    let mut strings = StringWriter::new(compression);
-    out.push(TYPE_STRING);
-    let written = match value {
-        ValueRef::Int(number) => strings.put_int(out, number),
-        ValueRef::Bytes(bytes) => strings.put(out, bytes),
-        ValueRef::Chunked(string) => {
-            let mut gathered = Vec::new();
-            gather(string, &mut gathered);
-            strings.put(out, &gathered)
-        }
-        _ => unreachable!("the keyspace holds a type of value that is not written yet"),
+    let expires = matches!(value, ValueRef::Hash(fields) if fields.expiring_len() > 0);
+    let (form, version) = if expires {
+        (FieldExpiries::Valkey, VALKEY_VERSION)
+    } else {
+        (FieldExpiries::Refused, VERSION_WRITTEN)
     };
-    // Appending to memory does not fail.
-    debug_assert!(written.is_ok());
-    let written = out.put(&VERSION_WRITTEN.to_le_bytes());
-    debug_assert!(written.is_ok());
+    let mut body = Vec::new();
+    let mut encoder = Encoder {
+        out: &mut body,
+        strings: &mut StringWriter::new(compression),
+        gathered: &mut Vec::new(),
+    };
+    let type_byte = type_byte(value, form).expect("the form suits the value, which was just looked at");
+    encoder.value(value, form).expect("appending to memory does not fail");
+    out.push(type_byte);
+    out.extend_from_slice(&body);
+    out.extend_from_slice(&version.to_le_bytes());
     let sum = crc64(0, &out[from..]);
     out.extend_from_slice(&sum.to_le_bytes());
 }
@@ -84,21 +86,29 @@ impl<'a> Payload<'a> {
         })
     }
 
-    /// Hands the value, which must be a string, to `take`.
+    /// Hands the value to `take`, made for `home`.
     ///
     /// # Errors
-    /// [`PayloadError::Format`] or [`PayloadError::UnsupportedType`].
-    pub fn read_string<T>(&self, take: impl FnOnce(StringRef<'_>) -> T) -> Result<T, PayloadError> {
+    /// [`PayloadError::Format`] or [`PayloadError::Module`].
+    pub fn read<T>(&self, home: &Home, take: impl FnOnce(NewValue<'_>) -> T) -> Result<T, PayloadError> {
+        let corrupt = |what| PayloadError::Format(LoadError::Corrupt { at: 0, what });
+        let mut reader = Reader::of_value(self.body, self.format);
         match ValueType::from_byte(self.type_byte, self.format.family) {
+            None => Err(corrupt("an unknown type")),
+            Some(ValueType::Module | ValueType::ModulePreGa) => Err(PayloadError::Module),
             Some(ValueType::String) => {
-                let mut reader = Reader::of_value(self.body, self.format);
-                reader.lone_string().map(take).map_err(PayloadError::Format)
+                let value = reader.lone_string().map_err(PayloadError::Format)?;
+                Ok(take(match value {
+                    StringRef::Int(number) => NewValue::Int(number),
+                    StringRef::Bytes(bytes) => NewValue::Bytes(bytes),
+                }))
             }
-            Some(other) => Err(PayloadError::UnsupportedType(other.name())),
-            None => Err(PayloadError::Format(LoadError::Corrupt {
-                at: 0,
-                what: "an unknown type",
-            })),
+            Some(collection) => {
+                let taken = reader.lone_collection(collection, home, |value| value.map(take));
+                taken
+                    .map_err(PayloadError::Format)?
+                    .ok_or(corrupt("a key with nothing in it"))
+            }
         }
     }
 }
@@ -115,9 +125,11 @@ mod tests {
     }
 
     fn restore(payload: &[u8]) -> Result<Vec<u8>, PayloadError> {
-        Payload::open(payload)?.read_string(|value| match value {
-            StringRef::Int(number) => number.to_string().into_bytes(),
-            StringRef::Bytes(bytes) => bytes.to_vec(),
+        let home = Home::nowhere(keyspace::Encodings::default());
+        Payload::open(payload)?.read(&home, |value| match value {
+            NewValue::Int(number) => number.to_string().into_bytes(),
+            NewValue::Bytes(bytes) => bytes.to_vec(),
+            other => panic!("{other:?}"),
         })
     }
 
@@ -169,10 +181,8 @@ mod tests {
             restore(&signed(b"\xf0\x05x", 10)),
             Err(PayloadError::Format(_))
         ));
-        assert!(matches!(
-            restore(&signed(b"\x12", 10)),
-            Err(PayloadError::UnsupportedType("list"))
-        ));
+        assert!(matches!(restore(&signed(b"\x02\0", 10)), Err(PayloadError::Format(_))));
+        assert!(matches!(restore(&signed(b"\x07\0", 10)), Err(PayloadError::Module)));
         assert_eq!(restore(&signed(b"\0\x01x", 1)).unwrap(), b"x");
         assert_eq!(restore(&signed(b"\0\x01x", 80)).unwrap(), b"x");
     }

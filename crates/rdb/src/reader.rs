@@ -13,10 +13,12 @@
 //! A key's record comes before its value. The value is then read ([`Reader::string`]) or, if the next record is asked
 //! for, passed over: every type of every version can be passed over, also those that have no home here.
 
+use crate::decode::{self, Home, Scratch};
 use crate::error::LoadError;
 use crate::format::{CHECKSUM_SINCE, Family, Format, HEADER_BYTES, ModuleId, ValueType, module_part, opcode};
 use crate::input::{Input, StringHead, StringRef};
 use base::Millis;
+use ds::NewValue;
 use std::io::Read;
 
 /// What RDB data consists of.
@@ -126,6 +128,7 @@ pub struct Reader<R> {
     pending: Pending,
     key: Vec<u8>,
     name: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl<R> std::fmt::Debug for Reader<R> {
@@ -161,6 +164,7 @@ impl<R: Read> Reader<R> {
             pending: Pending::Nothing,
             key: Vec::new(),
             name: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -317,6 +321,35 @@ impl<R: Read> Reader<R> {
                 Ok(StringValue::Whole(&self.key, value))
             }
         }
+    }
+
+    /// The value of the last key, which must be neither a string nor a module's and not read yet: `then` gets the key
+    /// and the value, or `None` if nothing is in it.
+    ///
+    /// # Errors
+    /// As [`Self::next_record`].
+    pub fn collection<T>(
+        &mut self,
+        home: &Home,
+        then: impl FnOnce(&[u8], Option<NewValue<'_>>) -> T,
+    ) -> Result<T, LoadError> {
+        let Pending::Value(value_type) = std::mem::replace(&mut self.pending, Pending::Nothing) else {
+            panic!("a collection is read once, and only where there is one");
+        };
+        let key = &self.key;
+        decode::collection(&mut self.input, &mut self.scratch, value_type, home, |value| {
+            then(key, value)
+        })
+    }
+
+    /// The collection that is all there is.
+    pub(crate) fn lone_collection<T>(
+        &mut self,
+        value_type: ValueType,
+        home: &Home,
+        then: impl FnOnce(Option<NewValue<'_>>) -> T,
+    ) -> Result<T, LoadError> {
+        decode::collection(&mut self.input, &mut self.scratch, value_type, home, then)
     }
 
     /// The string that is all there is.

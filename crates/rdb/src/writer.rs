@@ -1,19 +1,13 @@
-//! A frozen keyspace as RDB data, version 10.
+//! A frozen keyspace as RDB data: version 10, or a later one where hashes have expiring fields.
 
+use crate::encode::{self, Encoder, FieldExpiries};
 use crate::error::SaveError;
 use crate::facts::{AccessClock, Position, Usage, Watch, WatchCancelled, Watched};
-use crate::format::{VERSION_WRITTEN, opcode};
-use crate::output::{Compression, Output, Sink, StringWriter, put_length};
-use keyspace::{ChunkedString, Entry, Frozen, FrozenDb, ValueRef};
+use crate::format::{REDIS_VERSION_MAX, VALKEY_VERSION, VERSION_WRITTEN, opcode};
+use crate::output::{Compression, Output, Sink, StringWriter, WatchedOutput, put_length};
+use keyspace::{Entry, Frozen, FrozenDb};
 use std::io::{self, Write};
 use std::sync::Arc;
-
-/// The number of the type that strings are.
-pub(crate) const TYPE_STRING: u8 = 0;
-
-/// Long strings above this size are written from their chunks as they are: to compress them, all would have to be
-/// brought together twice.
-const COMPRESSED_CHUNKED_MAX: usize = 16 * 1024 * 1024;
 
 /// The smallest buffer that makes sense.
 const CHUNK_BYTES_MIN: usize = 512;
@@ -43,6 +37,8 @@ pub struct SaveOptions {
     pub key_delay_microseconds: i64,
     /// How much is handed to the output at a time.
     pub chunk_bytes: usize,
+    /// In which form hashes with expiring fields are written, if there are any: it decides the version then.
+    pub field_expiries: FieldExpiries,
 }
 
 impl Default for SaveOptions {
@@ -59,6 +55,7 @@ impl Default for SaveOptions {
             access_clock: None,
             key_delay_microseconds: 0,
             chunk_bytes: 256 * 1024,
+            field_expiries: FieldExpiries::Valkey,
         }
     }
 }
@@ -75,19 +72,31 @@ pub struct Saved {
 /// Writes `frozen` to `out`, giving it up piece by piece.
 ///
 /// # Errors
-/// [`SaveError::Io`] if `out` fails, [`SaveError::Cancelled`] if the watcher says so. What was written is then of no
-/// use.
+/// [`SaveError::Io`] if `out` fails, [`SaveError::Cancelled`] if the watcher says so, [`SaveError::FieldExpiries`] if the
+/// options refuse what is there. What was written is then of no use.
 pub fn save(
     out: &mut dyn Write,
     frozen: Frozen,
     options: &SaveOptions,
     watch: &mut dyn Watch,
 ) -> Result<Saved, SaveError> {
+    let has_expiries = frozen.has_field_expiries();
+    if has_expiries && options.field_expiries == FieldExpiries::Refused {
+        return Err(SaveError::FieldExpiries);
+    }
+    let output = Output::new(out, options.chunk_bytes.max(CHUNK_BYTES_MIN), options.checksum);
     let mut writer = Writer {
-        out: Output::new(out, options.chunk_bytes.max(CHUNK_BYTES_MIN), options.checksum),
+        out: WatchedOutput {
+            output,
+            watched: Watched::new(watch, options.key_delay_microseconds),
+        },
         strings: StringWriter::new(options.compression),
         access_clock: options.access_clock,
-        watched: Watched::new(watch, options.key_delay_microseconds),
+        field_expiries: if has_expiries {
+            options.field_expiries
+        } else {
+            FieldExpiries::Refused
+        },
         gathered: Vec::new(),
     };
     writer.header(options)?;
@@ -97,23 +106,31 @@ pub fn save(
         }
     }
     writer.out.put(&[opcode::EOF])?;
-    let keys = writer.watched.keys;
-    writer.watched.tell(writer.out.at())?;
-    let bytes = writer.out.finish()?;
-    Ok(Saved { keys, bytes })
+    let WatchedOutput { output, mut watched } = writer.out;
+    watched.tell(output.at())?;
+    let bytes = output.finish()?;
+    Ok(Saved {
+        keys: watched.keys,
+        bytes,
+    })
 }
 
 struct Writer<'a, W> {
-    out: Output<W>,
+    out: WatchedOutput<'a, W>,
     strings: StringWriter,
     access_clock: Option<AccessClock>,
-    watched: Watched<'a>,
+    field_expiries: FieldExpiries,
     gathered: Vec<u8>,
 }
 
 impl<W: Write> Writer<'_, W> {
     fn header(&mut self, options: &SaveOptions) -> io::Result<()> {
-        self.out.put(format!("REDIS{VERSION_WRITTEN:04}").as_bytes())?;
+        let magic = match self.field_expiries {
+            FieldExpiries::Valkey => format!("VALKEY{VALKEY_VERSION:03}"),
+            FieldExpiries::Redis => format!("REDIS{REDIS_VERSION_MAX:04}"),
+            FieldExpiries::Refused => format!("REDIS{VERSION_WRITTEN:04}"),
+        };
+        self.out.put(magic.as_bytes())?;
         self.aux("redis-ver", options.server_version.as_bytes())?;
         self.aux_int("redis-bits", 64)?;
         self.aux_int("ctime", options.created_seconds)?;
@@ -151,7 +168,8 @@ impl<W: Write> Writer<'_, W> {
         put_length(&mut self.out, db.expiring_len())?;
         for entry in db {
             self.entry(&entry)?;
-            self.watched.key_done(self.out.at())?;
+            let at = self.out.output.at();
+            self.out.watched.key_done(at)?;
         }
         Ok(())
     }
@@ -170,50 +188,16 @@ impl<W: Write> Writer<'_, W> {
             Some(Usage::Frequency(frequency)) => self.out.put(&[opcode::FREQUENCY, frequency])?,
             None => {}
         }
-        // Each type of value has its number before the key and its form after it.
-        match entry.value() {
-            ValueRef::Int(number) => {
-                self.type_and_key(TYPE_STRING, entry.key())?;
-                self.strings.put_int(&mut self.out, number)?;
-            }
-            ValueRef::Bytes(bytes) => {
-                self.type_and_key(TYPE_STRING, entry.key())?;
-                self.strings.put(&mut self.out, bytes)?;
-            }
-            ValueRef::Chunked(string) => {
-                self.type_and_key(TYPE_STRING, entry.key())?;
-                self.chunked(string)?;
-            }
-            _ => unreachable!("the keyspace holds a type of value that is not written yet"),
-        }
-        Ok(())
+        let value = entry.value();
+        self.out.put(&[encode::type_byte(value, self.field_expiries)?])?;
+        self.strings.put(&mut self.out, entry.key())?;
+        let mut encoder = Encoder {
+            out: &mut self.out,
+            strings: &mut self.strings,
+            gathered: &mut self.gathered,
+        };
+        encoder.value(value, self.field_expiries)
     }
-
-    fn type_and_key(&mut self, type_byte: u8, key: &[u8]) -> io::Result<()> {
-        self.out.put(&[type_byte])?;
-        self.strings.put(&mut self.out, key)
-    }
-
-    fn chunked(&mut self, string: &ChunkedString) -> Result<(), SaveError> {
-        if self.strings.compresses() && string.len() <= COMPRESSED_CHUNKED_MAX {
-            gather(string, &mut self.gathered);
-            self.strings.put(&mut self.out, &self.gathered)?;
-            return Ok(());
-        }
-        put_length(&mut self.out, string.len() as u64)?;
-        for chunk in string.chunks() {
-            self.out.put(chunk)?;
-            self.watched.bytes_done(self.out.at())?;
-        }
-        Ok(())
-    }
-}
-
-/// Brings the chunks of a string together.
-pub(crate) fn gather(string: &ChunkedString, gathered: &mut Vec<u8>) {
-    gathered.clear();
-    gathered.reserve(string.len());
-    string.chunks().for_each(|chunk| gathered.extend_from_slice(chunk));
 }
 
 impl From<WatchCancelled> for SaveError {

@@ -106,7 +106,7 @@ fn a_pinned_file_of_stock_loads() {
 }
 
 #[test]
-fn every_type_of_stock_is_passed_over_and_the_first_stops_a_load() {
+fn every_type_of_stock_is_passed_over() {
     let bytes = unhex(STOCK_TYPES);
     let mut keys = Vec::new();
     let report = rdb::check(&bytes[..], Millis(0), &mut |_, event| {
@@ -131,12 +131,6 @@ fn every_type_of_stock_is_passed_over_and_the_first_stops_a_load() {
         "z zset",
     ];
     assert_eq!(keys, expected);
-    assert_eq!(
-        load(&bytes).unwrap_err().to_string(),
-        "key 'si' in db 0 holds a set (RDB type 11), a type that is not supported yet"
-    );
-    let rehearsed = rdb::rehearse(&bytes[..], 16, &LoadOptions::default(), &mut Unwatched);
-    assert!(matches!(rehearsed, Err(LoadError::UnsupportedType { .. })));
 }
 
 fn position() -> Position {
@@ -264,9 +258,8 @@ fn later_and_older_layouts_are_passed_over() {
             "{}",
             value.escape_ascii()
         );
-        let error = load(&bytes).unwrap_err();
-        let named = matches!(error, LoadError::UnsupportedType { .. } | LoadError::Unsupported { .. });
-        assert!(named, "{}: {error}", value.escape_ascii());
+        // What is inside is not always what its type says; a load, which looks, may refuse it.
+        let _ = load(&bytes);
     }
 }
 
@@ -305,7 +298,7 @@ fn errors_say_what_is_wrong() {
         failing(aux),
         "data of the module type 'AAAAAAAAB', at byte 9, cannot be loaded"
     );
-    let long = [b"REDIS0010\x01\x40\x64", &[b'k'; 100][..], b"\x01\x01x"].concat();
+    let long = [b"REDIS0010\x07\x40\x64", &[b'k'; 100][..], b"\x05\x00"].concat();
     assert!(failing(&long).starts_with(&format!("key '{}...' in db 0", "k".repeat(64))));
     let mut bytes = unhex(STOCK_STRINGS);
     *bytes.last_mut().unwrap() ^= 1;

@@ -1,8 +1,8 @@
 //! The codec against a stock server: each loads what the other writes, and the keys are compared over the wire.
 
 use base::{DbIndex, Millis, Rng};
-use keyspace::{Keyspace, NewValue, ValueRef};
-use rdb::{Compression, LoadOptions, SaveOptions, Unwatched};
+use keyspace::{Encodings, Keyspace, NewValue, ValueRef};
+use rdb::{Compression, Home, LoadOptions, SaveOptions, Unwatched};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -273,15 +273,18 @@ fn payloads_are_exchanged() {
         return;
     };
     let mut rng = Rng::new(5);
+    let keyspace = Keyspace::new(1, 1);
+    let home = Home::new(keyspace.db(DbIndex(0)), Encodings::default(), None);
     for _ in 0..500 {
         let value = string(&mut rng);
         stock.ok(&[b"SET", b"k", &value]);
         let Answer::Bytes(Some(theirs)) = stock.ask(&[b"DUMP", b"k"]) else {
             panic!("no payload")
         };
-        let read = rdb::Payload::open(&theirs).unwrap().read_string(|value| match value {
-            rdb::StringRef::Int(number) => number.to_string().into_bytes(),
-            rdb::StringRef::Bytes(bytes) => bytes.to_vec(),
+        let read = rdb::Payload::open(&theirs).unwrap().read(&home, |value| match value {
+            NewValue::Int(number) => number.to_string().into_bytes(),
+            NewValue::Bytes(bytes) => bytes.to_vec(),
+            other => panic!("{other:?}"),
         });
         assert_eq!(read.unwrap(), value);
         let mut ours = Vec::new();

@@ -5,7 +5,8 @@ use crate::settings::Role;
 use crate::{Acl, ArgsExt, Arity, Category, Error, Event, Expiry, Flags, Handler, KeyFlags, KeySpec};
 use crate::{ReadCtx, Result, Spec, WriteCtx};
 use base::Millis;
-use rdb::{Compression, Payload, PayloadError, StringRef};
+use keyspace::NewValue;
+use rdb::{Compression, Home, Payload, PayloadError};
 use resp::Args;
 
 /// DUMP key
@@ -117,8 +118,18 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     if ttl < 0 {
         return Err(Error::fixed("ERR Invalid TTL value, must be >= 0"));
     }
-    let value = read(args.get(3))?;
+    let payload = Payload::open(args.get(3)).map_err(refusal)?;
+    let encodings = ctx.keys.data().settings.encodings;
+    let home = Home::new(ctx.keys.key_slot(key).db(), encodings, None);
+    let put = payload.read(&home, |value| put(ctx, args, &options, ttl, value));
+    put.map_err(refusal)?;
+    ctx.reply.ok();
+    Ok(())
+}
 
+/// Puts a value that was read.
+fn put(ctx: &mut WriteCtx<'_>, args: Args<'_>, options: &Options, ttl: i64, value: NewValue<'_>) {
+    let key = args.key(1);
     let now = ctx.now.unix_ms();
     let expiry = match ttl {
         0 => None,
@@ -129,15 +140,14 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
         if ctx.keys.unsettled_slot(key).remove(Event::DEL) {
             ctx.propagate(&[b"DEL", key]);
         }
-        ctx.reply.ok();
-        return Ok(());
+        return;
     }
 
     let new_expiry = expiry.map_or(Expiry::Clear, Expiry::At);
     ctx.keys
         .unsettled_slot(key)
-        .set_bytes(&value, new_expiry, Event::RESTORE);
-    stamp(ctx, key, &options);
+        .set_value(value, new_expiry, Event::RESTORE);
+    stamp(ctx, key, options);
     if let Some(at) = expiry
         && !options.absolute
     {
@@ -147,25 +157,14 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
         words.push(b"ABSTTL");
         ctx.propagate(&words);
     }
-    ctx.reply.ok();
-    Ok(())
 }
 
-/// The string that a payload holds.
-fn read(payload: &[u8]) -> Result<Vec<u8>> {
-    let value = Payload::open(payload).and_then(|payload| {
-        payload.read_string(|string| match string {
-            StringRef::Int(number) => int_text(number),
-            StringRef::Bytes(bytes) => bytes.to_vec(),
-        })
-    });
-    value.map_err(|error| match error {
+/// Why a payload is refused, as clients know it.
+fn refusal(error: PayloadError) -> Error {
+    match error {
         PayloadError::VersionOrChecksum => Error::fixed("ERR DUMP payload version or checksum are wrong"),
-        PayloadError::UnsupportedType(name) => Error::err(format_args!(
-            "the payload holds a {name}, which this server cannot hold yet"
-        )),
         _ => Error::fixed("ERR Bad data format"),
-    })
+    }
 }
 
 /// Sets the access clock to what was asked for.

@@ -126,6 +126,22 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         StringSlot::new(self).set_bytes(bytes, expiry, event);
     }
 
+    /// Puts a value of any type here, in place of whatever is there.
+    pub fn set_value(mut self, value: NewValue<'_>, expiry: Expiry, event: Event) {
+        let (key, hash) = (self.key, self.hash);
+        let expiry = match expiry {
+            Expiry::Keep => self.expiry(),
+            Expiry::Clear => None,
+            Expiry::At(at) => Some(at),
+        };
+        self.keys.announce_new(key, hash);
+        self.make_way();
+        self.database().set(key, hash, value, expiry);
+        self.keys.stamp_new(key, hash);
+        self.keys.note_expiry(key, expiry);
+        self.keys.commit(key, event);
+    }
+
     /// Puts an empty string without an expiry here, in place of whatever is there. Must be committed.
     pub(crate) fn restart_string(mut self) -> StringSlot<'c, 'a> {
         self.keys.announce_new(self.key, self.hash);

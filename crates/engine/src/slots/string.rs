@@ -49,19 +49,8 @@ impl<'c, 'a> StringSlot<'c, 'a> {
         self.set(NewValue::Int(number), expiry, event);
     }
 
-    fn set(mut self, value: NewValue<'_>, expiry: Expiry, event: Event) {
-        let (key, hash) = (self.slot.key, self.slot.hash);
-        let expiry = match expiry {
-            Expiry::Keep => self.slot.expiry(),
-            Expiry::Clear => None,
-            Expiry::At(at) => Some(at),
-        };
-        self.slot.keys.announce_new(key, hash);
-        self.slot.make_way();
-        self.slot.database().set(key, hash, value, expiry);
-        self.slot.keys.stamp_new(key, hash);
-        self.slot.keys.note_expiry(key, expiry);
-        self.slot.keys.commit(key, event);
+    fn set(self, value: NewValue<'_>, expiry: Expiry, event: Event) {
+        self.slot.set_value(value, expiry, event);
     }
 
     /// Appends to the string, creating it if absent; its new length.

@@ -281,6 +281,7 @@ fn options(job: &LoadJob) -> LoadOptions {
         },
         access_clock: job.access_clock,
         key_delay_microseconds: job.key_delay_us,
+        encodings: job.encodings,
     }
 }
 

@@ -216,6 +216,7 @@ fn load_job(form: PayloadForm, via: LoadVia) -> LoadJob {
         checksum: true,
         access_clock: rdb::AccessClock::Lru { now_seconds: 0 },
         key_delay_us: 0,
+        encodings: keyspace::Encodings::default(),
         cancel: Cancel::default(),
         progress: Arc::default(),
         timeout_ms: 1000,

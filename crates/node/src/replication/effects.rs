@@ -160,6 +160,7 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
         checksum: state.config.rdbchecksum && !engine.data.settings.skip_checksum,
         access_clock: crate::persistence::access_clock(engine),
         key_delay_us: i64::from(state.config.key_load_delay),
+        encodings: engine.data.settings.encodings,
         cancel: cancel.clone(),
         progress: progress.clone(),
         timeout_ms: u64::from(state.config.repl_timeout) * 1000,
