@@ -70,30 +70,53 @@ pub fn write_u64(out: &mut Vec<u8>, value: u64) {
 /// but no leading space and no NaN, and nothing that overflows, or underflows to zero.
 #[must_use]
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    read_f64(text).and_then(|(value, exact_range)| exact_range.then_some(value))
+}
+
+/// Reads a double as C's `strtod` does where only the end of the text is checked afterwards: leading white space is
+/// skipped, a zero byte ends the text, too large becomes infinite and too small zero, no text at all is 0. Not NaN.
+#[must_use]
+pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let blank = |byte: &&u8| byte.is_ascii_whitespace() || **byte == 0x0b;
+    let start = text.iter().take_while(blank).count();
+    read_f64(&text[start..]).map(|(value, _)| value)
+}
+
+/// Reads a double, and says whether it neither overflowed nor became zero by underflow.
+fn read_f64(text: &[u8]) -> Option<(f64, bool)> {
     let (negative, magnitude) = split_sign(text);
-    let value = match Spelling::of(magnitude)? {
-        Spelling::Infinity => f64::INFINITY,
+    let (value, in_range) = match Spelling::of(magnitude)? {
+        Spelling::Infinity => (f64::INFINITY, true),
         Spelling::Hexadecimal(hex) => {
             let (mantissa, exponent) = hex.round_to(53, -1074);
             let biased = if mantissa >> 52 == 0 { 0 } else { exponent + 1075 };
-            if biased >= 2047 || (mantissa == 0 && hex.mantissa != 0) {
-                return None;
+            if biased >= 2047 {
+                (f64::INFINITY, false)
+            } else {
+                let bits = ((biased as u64) << 52) | (mantissa & ((1 << 52) - 1));
+                (f64::from_bits(bits), mantissa != 0 || hex.mantissa == 0)
             }
-            f64::from_bits(((biased as u64) << 52) | (mantissa & ((1 << 52) - 1)))
         }
         Spelling::Decimal => {
             let value: f64 = std::str::from_utf8(magnitude).ok()?.parse().ok()?;
-            if value.is_infinite() || (value == 0.0 && has_nonzero_digit(magnitude)) {
-                return None;
-            }
-            value
+            let lost = value.is_infinite() || (value == 0.0 && has_nonzero_digit(magnitude));
+            (value, !lost)
         }
     };
-    Some(if negative { -value } else { value })
+    Some((if negative { -value } else { value }, in_range))
 }
 
 /// Appends a double as C's `%.17g` prints it: seventeen significant digits, trailing zeros trimmed.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
+    // All integers below are their own seventeen digits; the other zero has a sign.
+    const INTEGERS: f64 = 1e15;
+    if value.trunc() == value && value.abs() < INTEGERS && (value != 0.0 || value.is_sign_positive()) {
+        return write_i64(out, value as i64);
+    }
     if value.is_sign_negative() {
         out.push(b'-');
     }
@@ -385,6 +408,25 @@ mod tests {
             "1.2.3",
         ] {
             assert_eq!(parse_f64(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_as_the_ends_of_ranges() {
+        for (text, value) in [
+            ("", 0.0),
+            (" \t\x0b5", 5.0),
+            ("5\0x", 5.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("0x1p1024", f64::INFINITY),
+            ("+inf", f64::INFINITY),
+        ] {
+            assert_eq!(parse_f64_loosely(text.as_bytes()), Some(value), "{text:?}");
+        }
+        for bad in [" ", "5 ", "nan", "x", "("] {
+            assert_eq!(parse_f64_loosely(bad.as_bytes()), None, "{bad:?}");
         }
     }
 

@@ -335,6 +335,13 @@ impl<'a> ZsetMut<'a> {
         })
     }
 
+    /// A sorted set without members, to begin with.
+    #[must_use]
+    pub fn empty() -> NewValue<'static> {
+        // A length of seven bytes, no entries, the end.
+        NewValue::Pack(Pack::Zset, &[7, 0, 0, 0, 0, 0, 0xff])
+    }
+
     /// The set as it is now.
     #[must_use]
     pub fn get(&self) -> ZsetRef<'_> {

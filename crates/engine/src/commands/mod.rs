@@ -31,6 +31,9 @@ pub mod string_parts;
 pub mod strings;
 mod tracking;
 pub mod transaction;
+mod zset_bounds;
+pub mod zset_ranges;
+pub mod zsets;
 
 use crate::Spec;
 
@@ -183,4 +186,25 @@ pub static ALL: &[&Spec] = &[
     &set_algebra::SUNIONSTORE,
     &set_random::SPOP,
     &set_random::SRANDMEMBER,
+    // sorted sets
+    &zset_ranges::ZCOUNT,
+    &zset_ranges::ZLEXCOUNT,
+    &zset_ranges::ZRANGE,
+    &zset_ranges::ZRANGEBYLEX,
+    &zset_ranges::ZRANGEBYSCORE,
+    &zset_ranges::ZRANGESTORE,
+    &zset_ranges::ZREMRANGEBYLEX,
+    &zset_ranges::ZREMRANGEBYRANK,
+    &zset_ranges::ZREMRANGEBYSCORE,
+    &zset_ranges::ZREVRANGE,
+    &zset_ranges::ZREVRANGEBYLEX,
+    &zset_ranges::ZREVRANGEBYSCORE,
+    &zsets::ZADD,
+    &zsets::ZCARD,
+    &zsets::ZINCRBY,
+    &zsets::ZMSCORE,
+    &zsets::ZRANK,
+    &zsets::ZREM,
+    &zsets::ZREVRANK,
+    &zsets::ZSCORE,
 ];

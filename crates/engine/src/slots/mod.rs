@@ -6,6 +6,7 @@
 mod hash;
 mod set;
 mod string;
+mod zset;
 
 use crate::keys::{Event, Expiry, Writer};
 use base::Millis;
@@ -14,6 +15,7 @@ use keyspace::{Encodings, Entry, KeyHash, NewValue, Removed, ValueMut, ValueRef}
 pub use hash::{HashSlot, HashView};
 pub use set::SetSlot;
 pub use string::StringSlot;
+pub use zset::ZsetSlot;
 
 /// A value of more heap blocks than this is freed off the engine's thread.
 const HEAVY_BLOCKS: usize = 64;

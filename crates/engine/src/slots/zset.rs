@@ -1,0 +1,90 @@
+//! The slot of a sorted set.
+
+use super::KeySlot;
+use crate::keys::{Event, Reader, Writer};
+use crate::{Error, Result, WriteCtx};
+use keyspace::{ZsetBuilder, ZsetMut, ZsetRef};
+
+/// The place of one key, where a sorted set is or nothing.
+pub struct ZsetSlot<'c, 'a> {
+    slot: KeySlot<'c, 'a>,
+}
+
+impl<'c, 'a> ZsetSlot<'c, 'a> {
+    pub(crate) fn new(slot: KeySlot<'c, 'a>) -> Self {
+        Self { slot }
+    }
+
+    /// The sorted set that is there now.
+    #[must_use]
+    pub fn get(&self) -> Option<ZsetRef<'_>> {
+        // The slot was made after checking that no other type is here.
+        self.slot.value().and_then(ZsetRef::of)
+    }
+
+    /// Changes the sorted set, one without members if there is none. What `change` gives says how many changes it was:
+    /// none are no event. The key goes if no member is left.
+    pub fn edit<R>(mut self, event: Event, change: impl FnOnce(&mut ZsetMut<'_>) -> (u64, R)) -> R {
+        if self.get().is_none() {
+            self.slot.create(ZsetMut::empty());
+        }
+        let encodings = self.slot.encodings();
+        let value = self.slot.value_mut().and_then(|value| ZsetMut::new(value, &encodings));
+        let mut zset = value.expect("a sorted set, which was there or has just been made");
+        let (changes, result) = change(&mut zset);
+        let emptied = zset.get().is_empty();
+        assert!(changes > 0 || !emptied, "an empty sorted set that nobody has emptied");
+        if changes > 0 {
+            self.slot.commit(changes, event);
+        }
+        if emptied {
+            self.slot.remove_emptied();
+        }
+        result
+    }
+}
+
+impl<'a> WriteCtx<'a> {
+    /// The place of `key`, where a sorted set is or nothing.
+    pub fn zset_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<ZsetSlot<'c, 'a>> {
+        self.keys.zset_slot(key)
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// The place of `key`, where a sorted set is or nothing.
+    pub fn zset_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<ZsetSlot<'c, 'a>> {
+        let slot = self.key_slot(key);
+        match slot.value() {
+            Some(value) if ZsetRef::of(value).is_none() => Err(Error::WrongType),
+            _ => Ok(ZsetSlot::new(slot)),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The sorted set at `key`, or an error when another type is there.
+    pub fn zset(&mut self, key: &[u8]) -> Result<Option<ZsetRef<'_>>> {
+        let Some(entry) = self.get(key) else { return Ok(None) };
+        ZsetRef::of(entry.value()).map(Some).ok_or(Error::WrongType)
+    }
+
+    /// An empty sorted set in the making, for this database.
+    #[must_use]
+    pub fn zset_builder(&self) -> ZsetBuilder {
+        ZsetBuilder::new(&self.data.settings.encodings, self.database().new_table())
+    }
+}
+
+impl KeySlot<'_, '_> {
+    /// Puts a sorted set here, in place of whatever is there; an empty one takes away what is there. Gives its length.
+    pub fn store_zset(self, mut zset: ZsetBuilder, event: Event) -> u64 {
+        let len = zset.len();
+        if len == 0 {
+            self.remove(Event::DEL);
+        } else {
+            self.replace(zset.finish(), event);
+        }
+        len
+    }
+}
