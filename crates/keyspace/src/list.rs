@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use ds::account::Account;
 use ds::list::{Limits, List, NodeRef};
-use ds::listpack::{self, Listpack, Value};
+use ds::listpack::{self, Listpack};
 use ds::{NewValue, Object, ObjectMut, Pack, ValueMut, ValueRef};
 
 use crate::Encodings;
 
 pub use ds::list::{Direction, End};
+pub use ds::listpack::Value;
 
 /// What a counted block needs besides its bytes: nodes are to fill the allocator's size classes.
 const BLOCK_HEADER_BYTES: usize = 8;

@@ -19,6 +19,9 @@ pub mod help;
 pub mod hyperloglogs;
 pub mod keys;
 pub mod lcs;
+pub mod list_moves;
+pub mod list_search;
+pub mod lists;
 pub mod object;
 pub mod observe;
 pub mod pubsub;
@@ -162,6 +165,29 @@ pub static ALL: &[&Spec] = &[
     &hashes::HSETNX,
     &hashes::HSTRLEN,
     &hashes::HVALS,
+    // lists
+    &list_moves::BLMOVE,
+    &list_moves::BLMPOP,
+    &list_moves::BLPOP,
+    &list_moves::BRPOP,
+    &list_moves::BRPOPLPUSH,
+    &list_moves::LMOVE,
+    &list_moves::LMPOP,
+    &list_moves::RPOPLPUSH,
+    &list_search::LPOS,
+    &lists::LINDEX,
+    &lists::LINSERT,
+    &lists::LLEN,
+    &lists::LPOP,
+    &lists::LPUSH,
+    &lists::LPUSHX,
+    &lists::LRANGE,
+    &lists::LREM,
+    &lists::LSET,
+    &lists::LTRIM,
+    &lists::RPOP,
+    &lists::RPUSH,
+    &lists::RPUSHX,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

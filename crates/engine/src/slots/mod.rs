@@ -4,6 +4,7 @@
 //! [`KeySlot::commit`].
 
 mod hash;
+mod list;
 mod set;
 mod string;
 mod zset;
@@ -13,6 +14,7 @@ use base::Millis;
 use keyspace::{Encodings, Entry, KeyHash, NewValue, Removed, ValueMut, ValueRef};
 
 pub use hash::{HashSlot, HashView};
+pub use list::ListSlot;
 pub use set::SetSlot;
 pub use string::StringSlot;
 pub use zset::ZsetSlot;
