@@ -346,7 +346,9 @@ impl Engine {
         };
         // What EXEC will refuse anyway takes no memory.
         if !transaction.poisoned && !self.data.watch.is_broken(id) {
-            transaction.queue.push((command, OwnedArgs::from(args)));
+            let args = OwnedArgs::from(args);
+            transaction.bytes += args.heap_bytes() + size_of_val(&args);
+            transaction.queue.push((command, args));
             transaction.flags = transaction.flags.or(flags);
             for permission in [Flags::STALE, Flags::LOADING] {
                 if !flags.has(permission) {

@@ -69,6 +69,12 @@ impl Subscriptions {
         }
     }
 
+    /// How many names it listens to in all.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shard_channels.len()
+    }
+
     /// Whether it listens to nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

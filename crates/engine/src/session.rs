@@ -96,6 +96,8 @@ pub struct Transaction {
     pub flags: crate::Flags,
     /// Of the flags that let a command run while others may not (STALE, LOADING), those that some queued command lacks.
     pub lacking: crate::Flags,
+    /// Bytes of the queue.
+    pub bytes: usize,
     /// How many commands EXEC is running, once it does: the queue is empty then.
     pub running: usize,
 }
@@ -162,8 +164,12 @@ pub struct Session {
     pub last_active: Now,
     /// The command it executed last.
     pub last_command: Option<CommandId>,
-    /// Bytes read and not yet executed, for CLIENT LIST.
+    /// Bytes read and not yet made words of, for CLIENT LIST.
     pub query_bytes: usize,
+    /// Bytes of the words that an unfinished request has so far.
+    pub argument_bytes: usize,
+    /// What it counted for when `maxmemory-clients` was last looked at.
+    pub counted_bytes: usize,
     /// Size of the read buffer, for CLIENT LIST.
     pub query_capacity: usize,
     /// The stream offset after the last write of this session: what WAIT waits for.
@@ -200,6 +206,8 @@ impl Session {
             last_active: now,
             last_command: None,
             query_bytes: 0,
+            argument_bytes: 0,
+            counted_bytes: 0,
             query_capacity: 0,
             write_offset: base::Offset(0),
         }
@@ -239,6 +247,8 @@ pub struct Sessions {
     free: Vec<u32>,
     last_number: u64,
     count: usize,
+    /// The sum of what sessions count for.
+    counted_bytes: u64,
     /// Those that got output by what others did, until somebody takes the list.
     pushed: Vec<SessionId>,
 }
@@ -263,10 +273,24 @@ impl Sessions {
     /// Removes a session and hands over what it was.
     pub fn close(&mut self, id: SessionId) -> Option<Box<Session>> {
         self.get(id)?;
+        self.recount(id, 0);
         let session = self.slots[id.slot as usize].take();
         self.free.push(id.slot);
         self.count -= 1;
         session
+    }
+
+    /// Says what a session counts for from now on, in bytes of its buffers.
+    pub fn recount(&mut self, id: SessionId, bytes: usize) {
+        let Some(session) = self.get_mut(id) else { return };
+        let before = std::mem::replace(&mut session.counted_bytes, bytes);
+        self.counted_bytes = self.counted_bytes + bytes as u64 - before as u64;
+    }
+
+    /// The sum of what sessions count for.
+    #[must_use]
+    pub fn counted_bytes(&self) -> u64 {
+        self.counted_bytes
     }
 
     /// The session `id`, unless it has gone.

@@ -142,6 +142,12 @@ impl WatchIndex {
         self.by_session.get(&session).is_some_and(|w| w.broken)
     }
 
+    /// How many keys `session` watches.
+    #[must_use]
+    pub fn count_of(&self, session: SessionId) -> usize {
+        self.by_session.get(&session).map_or(0, |watched| watched.keys.len())
+    }
+
     /// Whether anybody watches anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {

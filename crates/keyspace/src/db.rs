@@ -298,6 +298,12 @@ impl Db {
         }
     }
 
+    /// About how many bytes the table takes for its keys, without the entries.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        self.len() * TABLE_BYTES_PER_ENTRY as u64
+    }
+
     /// The memory that this entry takes, in bytes, its share of the table included.
     #[must_use]
     pub fn bytes_of(&self, entry: &Entry) -> usize {

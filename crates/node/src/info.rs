@@ -4,6 +4,7 @@
 //! have in a stock server that does not use them. Fields of our own follow the stock ones of their section.
 
 use crate::host::{ServerState, split};
+use crate::memory::Memory;
 use crate::outside::Resources;
 use base::DbIndex;
 use base::number::human_bytes;
@@ -245,37 +246,26 @@ fn excess(part: u64, whole: u64) -> i64 {
     part as i64 - whole as i64
 }
 
-/// Bytes that clients' buffers hold, of one kind of session.
-fn client_bytes(engine: &Engine, kind: Kind) -> u64 {
-    let sessions = engine.sessions.iter().filter(|session| session.kind == kind);
-    sessions
-        .map(|session| (session.out.capacity() + session.query_capacity + size_of::<engine::Session>()) as u64)
-        .sum()
-}
-
 fn memory(facts: &Facts<'_>, text: &mut Text) {
     let Facts {
         state,
         engine,
         resources,
     } = facts;
-    let allocated = resources.allocated_bytes;
-    let used = crate::persistence::used_memory(state, &engine.data);
-    let resident = resources.resident_bytes;
-    let startup = state.meters.startup_memory.min(used);
-    let peak = state.meters.peak_memory.max(used);
-    let dataset = engine.data.keyspace.live_bytes().min(used);
+    let (allocated, resident) = (resources.allocated_bytes, resources.resident_bytes);
+    let memory = Memory::now(state, engine);
+    let (used, peak) = (memory.used, memory.peak);
     text.headline("Memory");
     text.bytes("used_memory", used);
     text.bytes("used_memory_rss", resident);
     text.bytes("used_memory_peak", peak);
     text.field("used_memory_peak_perc", percent(used, peak));
-    text.field("used_memory_overhead", used - dataset);
-    text.field("used_memory_startup", startup);
-    text.field("used_memory_dataset", dataset);
+    text.field("used_memory_overhead", memory.overhead());
+    text.field("used_memory_startup", memory.startup);
+    text.field("used_memory_dataset", memory.dataset());
     text.field(
         "used_memory_dataset_perc",
-        percent(dataset.min(used - startup), used - startup),
+        format_args!("{:.2}%", memory.dataset_percent()),
     );
     text.field("allocator_allocated", allocated);
     text.field("allocator_active", allocated);
@@ -292,7 +282,7 @@ fn memory(facts: &Facts<'_>, text: &mut Text) {
     text.field("rss_overhead_bytes", 0);
     text.field("mem_fragmentation_ratio", ratio(resident, used));
     text.field("mem_fragmentation_bytes", excess(resident, used));
-    buffer_memory(facts, text);
+    buffer_memory(facts, &memory, text);
 }
 
 /// Of an interpreter that is not there.
@@ -311,7 +301,7 @@ fn scripting_memory(text: &mut Text) {
     text.bytes("used_memory_scripts", 0);
 }
 
-fn buffer_memory(facts: &Facts<'_>, text: &mut Text) {
+fn buffer_memory(facts: &Facts<'_>, memory: &Memory, text: &mut Text) {
     let Facts {
         state,
         engine,
@@ -322,13 +312,10 @@ fn buffer_memory(facts: &Facts<'_>, text: &mut Text) {
         "mem_not_counted_for_evict",
         crate::persistence::uncounted_memory(state, &engine.data),
     );
-    text.field(
-        "mem_replication_backlog",
-        crate::replication::backlog_memory_bytes(state),
-    );
+    text.field("mem_replication_backlog", memory.backlog);
     text.field("mem_total_replication_buffers", stream);
-    text.field("mem_clients_slaves", client_bytes(engine, Kind::Replica));
-    text.field("mem_clients_normal", client_bytes(engine, Kind::Normal));
+    text.field("mem_clients_slaves", memory.replicas);
+    text.field("mem_clients_normal", memory.clients);
     text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     text.field("mem_allocator", &resources.allocator);
     text.zeros(&["active_defrag_running"]);

@@ -11,12 +11,14 @@
 //! `server` runs one of these on sockets and threads; `sim` runs many on a virtual network. Neither the clock, nor a
 //! socket, nor a file, nor entropy is touched here: [`Outside`] and [`Effect`] stand for them.
 
+pub mod client_memory;
 pub mod config_command;
 pub mod digest;
 pub mod effect;
 pub mod host;
 pub mod info;
 pub mod jobs;
+pub mod memory;
 pub mod node;
 pub mod outside;
 pub mod persistence;

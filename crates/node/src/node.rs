@@ -184,11 +184,16 @@ impl Node {
         };
         self.engine.data.stats.reads_processed += 1;
         session.query_bytes = buffer.len();
+        session.argument_bytes = 0;
         let mut parser = std::mem::take(&mut session.parser);
         let mut argv = std::mem::take(&mut self.argv);
         let limits = crate::settings::client_output_limits(&self.state.config);
         let mut consumed = 0;
-        while self.may_execute(id) && consumed < buffer.len() {
+        while consumed < buffer.len() {
+            self.limit_clients(id);
+            if !self.may_execute(id) {
+                break;
+            }
             let rest = &buffer[consumed..];
             match parser.parse(rest, &self.limits(id), &mut argv) {
                 Parsed::Command { consumed: bytes } => {
@@ -222,7 +227,9 @@ impl Node {
         self.argv = argv;
         if let Some(session) = self.engine.sessions.get_mut(id) {
             session.parser = parser;
-            session.query_bytes = buffer.len() - consumed;
+            session.argument_bytes = session.parser.bytes_parsed().min(buffer.len() - consumed);
+            session.query_bytes = buffer.len() - consumed - session.argument_bytes;
+            self.count_client(id);
         }
         self.after_execution();
         consumed
@@ -302,6 +309,7 @@ impl Node {
             let limits = crate::settings::client_output_limits(&self.state.config);
             for id in &pushed {
                 self.enforce_hard_limit(*id, limits);
+                self.count_client(*id);
             }
             self.after_execution();
         }
@@ -331,6 +339,7 @@ impl Node {
             const KEPT_BYTES: usize = 64 << 10;
             session.out.shrink_to(KEPT_BYTES);
         }
+        self.count_client(id);
     }
 
     /// A background job has ended.
@@ -356,6 +365,7 @@ impl Node {
             self.engine.limit_tracked_keys(most);
         }
         self.enforce_output_limits(now);
+        self.limit_all_clients();
         crate::shutdown::tick(&mut self.state, &mut self.engine);
         // Before the dataset of the last run is here there is nothing to save, and no place in a history to go on from.
         if self.state.persistence.starting.is_none() {
@@ -451,7 +461,7 @@ impl Node {
         if !over || session.kind != Kind::Normal {
             return;
         }
-        session.out.clear();
+        session.out = Vec::new();
         session.sent = 0;
         session.close_now = true;
         self.close_over_limit(id);

@@ -50,6 +50,7 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.client_output_hard_bytes = config.client_output_buffer_limit.normal.hard_bytes;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
     crate::replication::configure(state, engine);
+    crate::client_memory::count_all(state, engine);
 }
 
 /// Up to which size collections are kept as one compact block.

@@ -245,6 +245,16 @@ impl Parser {
         }
     }
 
+    /// How many bytes at the beginning of the buffer are of words of an unfinished request that are whole, headers
+    /// included, and of the header of the word under way.
+    #[must_use]
+    pub fn bytes_parsed(&self) -> usize {
+        match self.state {
+            State::Arguments(Arguments { at, .. }) => at,
+            State::FirstLine { .. } => 0,
+        }
+    }
+
     /// Whether a request has begun but is not whole.
     #[must_use]
     pub fn in_multibulk(&self) -> bool {

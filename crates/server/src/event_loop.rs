@@ -97,6 +97,7 @@ impl Server {
     fn settle(&mut self) -> bool {
         let mut left = self.carry_out_effects();
         self.flush();
+        self.node.limit_clients_as_counted();
         // Sending may have ended sessions, and so led to more.
         left |= self.carry_out_effects();
         self.log.role = self.surroundings.role(&self.node);

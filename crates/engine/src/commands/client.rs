@@ -196,26 +196,29 @@ impl ClientType {
     }
 }
 
+/// The size of stock's first output buffer.
+const FIRST_BUFFER_BYTES: usize = 16 << 10;
+
 /// One line of CLIENT LIST, without its end.
-fn describe(engine: &Engine, session: &Session) -> String {
+pub fn describe(engine: &Engine, session: &Session) -> String {
     let now = engine.now;
     let mut line = format!("id={} addr={}", session.id.number, session.peer.address);
     let seconds_since = |then: base::Now| now.mono_ms().saturating_sub(then.mono_ms()) / 1000;
     let queued = session.transaction.as_ref().map_or(-1, |t| t.commands() as i64);
-    let multi_bytes: usize = session
-        .transaction
-        .as_ref()
-        .map_or(0, |t| t.queue.iter().map(|(_, args)| args.heap_bytes()).sum());
+    let multi_bytes = session.transaction.as_ref().map_or(0, |t| t.bytes);
     let subscriptions = session.subscriptions.as_ref();
     let listens_to = |scope| subscriptions.map_or(0, |all| all.names(scope).len());
     let command = session.last_command.map_or("NULL", |id| &engine.table[id].full_name);
+    // Stock has a first buffer of fixed size and a list of further ones.
     let pending = session.unsent_bytes();
-    let total = size_of::<Session>() + session.query_capacity + session.out.capacity() + multi_bytes;
+    let first = pending.min(FIRST_BUFFER_BYTES);
+    let (further, blocks) = (pending - first, (pending - first).div_ceil(FIRST_BUFFER_BYTES));
+    let total = engine.client_bytes(session);
     // Writing to a string cannot fail.
     let _ = write!(
         line,
         " laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} qbuf={} qbuf-free={} \
-         argv-mem=0 multi-mem={multi_bytes} rbs={} rbp={} obl={pending} oll=0 omem=0 tot-mem={total} events={} \
+         argv-mem={} multi-mem={multi_bytes} rbs={} rbp={} obl={first} oll={blocks} omem={further} tot-mem={total} events={} \
          cmd={command} user={} redir={} resp={} lib-name={} lib-ver={}",
         session.peer.local_address,
         session.peer.fd,
@@ -228,7 +231,10 @@ fn describe(engine: &Engine, session: &Session) -> String {
         listens_to(Scope::Pattern),
         listens_to(Scope::Shard),
         session.query_bytes,
-        session.query_capacity.saturating_sub(session.query_bytes),
+        session
+            .query_capacity
+            .saturating_sub(session.query_bytes + session.argument_bytes),
+        session.argument_bytes,
         session.out.capacity(),
         session.out.capacity(),
         if pending > 0 { "rw" } else { "r" },
@@ -634,6 +640,17 @@ const HELP_LINES: &[(&str, &str)] = &[
 ];
 
 impl Engine {
+    /// Bytes of memory that a session holds: its buffers, what it has queued, and what it watches and listens to.
+    #[must_use]
+    pub fn client_bytes(&self, session: &Session) -> usize {
+        /// What a name costs in the indexes, its text aside, which may be shared.
+        const NAME_BYTES: usize = 64;
+        let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
+        let listens = session.subscriptions.as_ref().map_or(0, |all| all.count());
+        let names = listens + self.data.watch.count_of(session.id);
+        size_of::<Session>() + session.query_capacity + session.out.capacity() + queued + names * NAME_BYTES
+    }
+
     /// Ends a pause, and lets those go on whom no other pause holds back.
     pub fn end_pause(&mut self, purpose: PausePurpose) {
         self.pauses.end(purpose);

@@ -2,6 +2,7 @@
 
 use crate::commands::help;
 use crate::keys::lfu_counter;
+use crate::settings::EvictionOrder;
 use crate::{Acl, ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, ServerCtx, Spec};
 use keyspace::{Entry, ValueRef};
 use resp::Args;
@@ -46,7 +47,16 @@ static REFCOUNT: Spec = Spec {
     name: "refcount",
     summary: "Tells how many references a value has.",
     handler: Handler::Read(|ctx, args| {
-        let count = ctx.keys.inspect(args.key(2)).map(reference_count);
+        // Where an access clock decides what is evicted, every value has one of its own.
+        let settings = &ctx.keys.data().settings;
+        let clocked = settings
+            .eviction
+            .is_some_and(|policy| matches!(policy.order, EvictionOrder::Lru | EvictionOrder::Lfu));
+        let shares = settings.maxmemory == 0 || !clocked;
+        let count = ctx
+            .keys
+            .inspect(args.key(2))
+            .map(|entry| reference_count(entry, shares));
         reply_number(ctx, count)
     }),
     ..ABOUT_KEY
@@ -54,10 +64,10 @@ static REFCOUNT: Spec = Spec {
 
 /// Stock servers keep small integers once for all keys, and count their references no more. We share nothing that
 /// could be counted, and answer alike.
-fn reference_count(entry: &Entry) -> i64 {
+fn reference_count(entry: &Entry, shares: bool) -> i64 {
     const SHARED_BELOW: i64 = 10_000;
     match entry.value() {
-        ValueRef::Int(0..SHARED_BELOW) => i64::from(i32::MAX),
+        ValueRef::Int(0..SHARED_BELOW) if shares => i64::from(i32::MAX),
         _ => 1,
     }
 }

@@ -1,8 +1,9 @@
 //! MEMORY.
 
 use crate::host::split;
+use crate::memory::Memory;
 use engine::{ArgsExt, Arity, Category, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, ServerCtx, Spec};
-use resp::Args;
+use resp::{Args, Reply};
 
 /// MEMORY
 pub static MEMORY: Spec = Spec {
@@ -67,73 +68,98 @@ static STATS: Spec = Spec {
 fn stats(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
     let (state, engine) = split(ctx);
     let resources = state.outside.resources();
-    let keyspace = &engine.data.keyspace;
-    let (allocated, startup) = (resources.allocated_bytes, state.meters.startup_memory);
-    let dataset = keyspace.live_bytes();
-    let overhead = allocated.saturating_sub(dataset);
-    let clients: usize = engine
-        .sessions
-        .iter()
-        .map(|s| size_of_val(s) + s.out.capacity() + s.query_capacity)
-        .sum();
-    let keys = keyspace.key_count();
-    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-    let ratio = |a: u64, b: u64| a as f64 / b.max(1) as f64;
-    let integers = [
-        ("peak.allocated", state.meters.peak_memory.max(allocated)),
-        ("total.allocated", allocated),
-        ("startup.allocated", startup),
-        ("replication.backlog", crate::replication::stream_memory_bytes(state)),
-        ("clients.slaves", 0),
-        ("clients.normal", clients as u64),
-        ("cluster.links", 0),
-        ("aof.buffer", 0),
-        ("lua.caches", 0),
-        (
-            "functions.caches",
-            state
-                .persistence
-                .functions
-                .iter()
-                .map(|library| library.len() as u64)
-                .sum(),
-        ),
-        ("overhead.total", overhead),
-        ("keys.count", keys),
-        (
-            "keys.bytes-per-key",
-            allocated.saturating_sub(startup).checked_div(keys).unwrap_or(0),
-        ),
-        ("dataset.bytes", dataset),
-        ("frozen.bytes", keyspace.frozen_bytes()),
-        ("allocator.allocated", allocated),
-        ("allocator.active", resources.resident_bytes),
-        ("allocator.resident", resources.resident_bytes),
-    ];
-    let floats = [
-        (
-            "dataset.percentage",
-            percent(dataset, allocated.saturating_sub(startup)),
-        ),
-        (
-            "peak.percentage",
-            percent(allocated, state.meters.peak_memory.max(allocated)),
-        ),
-        ("fragmentation", ratio(resources.resident_bytes, allocated)),
-    ];
-    let bytes = resources.resident_bytes as i64 - allocated as i64;
-    ctx.reply.map(integers.len() + floats.len() + 1);
-    for (name, value) in integers {
-        ctx.reply.bulk(name.as_bytes());
-        ctx.reply.int(value as i64);
+    let memory = Memory::now(state, engine);
+    let frozen = engine.data.keyspace.frozen_bytes();
+    let (ratio, excess) = memory.fragmentation(&resources);
+    let allocated = resources.allocated_bytes;
+    let spare = resources.resident_bytes as i64 - allocated as i64;
+    let resident_ratio = resources.resident_bytes as f64 / allocated.max(1) as f64;
+    let mut figures = Figures::default();
+    figures.int("peak.allocated", memory.peak);
+    figures.int("total.allocated", memory.used);
+    figures.int("startup.allocated", memory.startup);
+    figures.int("replication.backlog", memory.backlog);
+    figures.int("clients.slaves", memory.replicas);
+    figures.int("clients.normal", memory.clients);
+    figures.int("cluster.links", 0);
+    figures.int("aof.buffer", 0);
+    figures.int("lua.caches", 0);
+    figures.int("functions.caches", memory.functions);
+    for (db, bytes) in &memory.tables {
+        figures.table(format!("db.{}", db.0), *bytes);
     }
-    for (name, value) in floats {
-        ctx.reply.bulk(name.as_bytes());
-        ctx.reply.double(value);
-    }
-    ctx.reply.bulk(b"fragmentation.bytes");
-    ctx.reply.int(bytes);
+    figures.int("overhead.total", memory.overhead());
+    figures.int("keys.count", memory.keys);
+    figures.int("keys.bytes-per-key", memory.bytes_per_key());
+    figures.int("dataset.bytes", memory.dataset());
+    figures.float("dataset.percentage", memory.dataset_percent());
+    figures.float(
+        "peak.percentage",
+        100.0 * memory.used as f64 / memory.peak.max(1) as f64,
+    );
+    figures.int("allocator.allocated", allocated);
+    figures.int("allocator.active", allocated);
+    figures.int("allocator.resident", resources.resident_bytes);
+    figures.float("allocator-fragmentation.ratio", 1.0);
+    figures.int("allocator-fragmentation.bytes", 0);
+    figures.float("allocator-rss.ratio", resident_ratio);
+    figures.signed("allocator-rss.bytes", spare);
+    figures.float("rss-overhead.ratio", 1.0);
+    figures.int("rss-overhead.bytes", 0);
+    figures.float("fragmentation", ratio);
+    figures.signed("fragmentation.bytes", excess);
+    figures.int("frozen.bytes", frozen);
+    figures.write_to(&mut ctx.reply);
     Ok(())
+}
+
+/// What MEMORY STATS answers, in order.
+#[derive(Default)]
+struct Figures(Vec<(String, Figure)>);
+
+enum Figure {
+    Int(i64),
+    Float(f64),
+    /// Of a database: what its table takes.
+    Table(u64),
+}
+
+impl Figures {
+    fn int(&mut self, name: &str, value: u64) {
+        self.signed(name, value as i64);
+    }
+
+    fn signed(&mut self, name: &str, value: i64) {
+        self.0.push((name.to_owned(), Figure::Int(value)));
+    }
+
+    fn float(&mut self, name: &str, value: f64) {
+        self.0.push((name.to_owned(), Figure::Float(value)));
+    }
+
+    fn table(&mut self, name: String, bytes: u64) {
+        self.0.push((name, Figure::Table(bytes)));
+    }
+
+    fn write_to(&self, reply: &mut Reply<'_>) {
+        reply.map(self.0.len());
+        for (name, figure) in &self.0 {
+            reply.bulk(name.as_bytes());
+            match figure {
+                Figure::Int(value) => reply.int(*value),
+                Figure::Float(value) => reply.double(*value),
+                // Expiries are in the entries, and slots are nowhere.
+                Figure::Table(bytes) => {
+                    let parts = [("main", *bytes), ("expires", 0), ("slot-to-keys", 0)];
+                    reply.map(parts.len());
+                    for (name, bytes) in parts {
+                        reply.bulk(format!("overhead.hashtable.{name}").as_bytes());
+                        reply.int(bytes as i64);
+                    }
+                }
+            }
+        }
+    }
 }
 
 static DOCTOR: Spec = Spec {
