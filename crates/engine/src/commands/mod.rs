@@ -34,7 +34,10 @@ pub mod string_parts;
 pub mod strings;
 mod tracking;
 pub mod transaction;
+pub mod zset_algebra;
 mod zset_bounds;
+pub mod zset_pops;
+pub mod zset_random;
 pub mod zset_ranges;
 pub mod zsets;
 
@@ -213,6 +216,21 @@ pub static ALL: &[&Spec] = &[
     &set_random::SPOP,
     &set_random::SRANDMEMBER,
     // sorted sets
+    &zset_algebra::ZDIFF,
+    &zset_algebra::ZDIFFSTORE,
+    &zset_algebra::ZINTER,
+    &zset_algebra::ZINTERCARD,
+    &zset_algebra::ZINTERSTORE,
+    &zset_algebra::ZUNION,
+    &zset_algebra::ZUNIONSTORE,
+    &zset_pops::BZMPOP,
+    &zset_pops::BZPOPMAX,
+    &zset_pops::BZPOPMIN,
+    &zset_pops::ZMPOP,
+    &zset_pops::ZPOPMAX,
+    &zset_pops::ZPOPMIN,
+    &zset_random::ZRANDMEMBER,
+    &zset_random::ZSCAN,
     &zset_ranges::ZCOUNT,
     &zset_ranges::ZLEXCOUNT,
     &zset_ranges::ZRANGE,
