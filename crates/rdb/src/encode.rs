@@ -11,8 +11,10 @@
 //! stream                       19  see `decode::stream`
 //! ```
 
+use crate::decode::list;
 use crate::error::SaveError;
-use crate::output::{Sink, StringWriter, put_length};
+use crate::output::{Sink, StringWriter, put_compressed, put_length};
+use ds::list::{List, NodeRef};
 use ds::listpack::{Listpack, Value};
 use ds::stream::{Group, Stream, StreamId};
 use ds::zset::Zset;
@@ -31,9 +33,6 @@ const LIST_QUICKLIST: u8 = 18;
 const STREAM: u8 = 19;
 const HASH_EXPIRING: u8 = 22;
 const HASH_METADATA: u8 = 24;
-
-/// The kind of a list's node that is a listpack.
-const NODE_PACKED: u64 = 2;
 
 /// Stands for the number of entries that a group has read, where that is not known.
 const UNKNOWN_READ: u64 = u64::MAX;
@@ -71,9 +70,9 @@ pub(crate) fn type_byte(value: ValueRef<'_>, expiries: FieldExpiries) -> Result<
         },
         ValueRef::Pack(Pack::Zset, _) => ZSET_LISTPACK,
         ValueRef::Zset(_) => ZSET,
-        ValueRef::Pack(Pack::List, _) => LIST_QUICKLIST,
+        ValueRef::Pack(Pack::List, _) | ValueRef::List(_) => LIST_QUICKLIST,
         ValueRef::Stream(_) => STREAM,
-        _ => unreachable!("the keyspace holds a type of value that is not written yet"),
+        other => unreachable!("a {} of an unknown kind", other.value_type().name()),
     })
 }
 
@@ -95,7 +94,7 @@ impl<S: Sink> Encoder<'_, S> {
             ValueRef::Pack(Pack::Set, block) => self.packed_set(Listpack::new(block)),
             ValueRef::Pack(Pack::List, block) => {
                 self.length(1)?;
-                self.length(NODE_PACKED)?;
+                self.length(list::PACKED)?;
                 self.string(block)
             }
             ValueRef::Set(table) => self.set(table),
@@ -105,9 +104,10 @@ impl<S: Sink> Encoder<'_, S> {
                 FieldExpiries::Valkey => self.expiring_hash(table),
                 FieldExpiries::Redis => self.metadata_hash(table),
             },
+            ValueRef::List(list) => self.list(list),
             ValueRef::Zset(zset) => self.zset(zset),
             ValueRef::Stream(stream) => self.stream(stream),
-            _ => unreachable!("the keyspace holds a type of value that is not written yet"),
+            other => unreachable!("a {} of an unknown kind", other.value_type().name()),
         }
     }
 
@@ -151,6 +151,28 @@ impl<S: Sink> Encoder<'_, S> {
         for chunk in string.chunks() {
             self.out.put(chunk)?;
             self.out.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, list: &List) -> Result<(), SaveError> {
+        self.length(list.node_count())?;
+        for node in list.nodes() {
+            match node {
+                NodeRef::Pack(block) => {
+                    self.length(list::PACKED)?;
+                    self.string(block)?;
+                }
+                NodeRef::Compressed { plain_bytes, bytes } => {
+                    self.length(list::PACKED)?;
+                    put_compressed(self.out, bytes, plain_bytes)?;
+                    self.out.checkpoint()?;
+                }
+                NodeRef::Plain(element) => {
+                    self.length(list::PLAIN)?;
+                    self.string(element)?;
+                }
+            }
         }
         Ok(())
     }

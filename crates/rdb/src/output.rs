@@ -155,10 +155,7 @@ impl StringWriter {
                 .get_or_insert_default()
                 .compress(bytes, bytes.len() - 4, &mut self.packed)
         {
-            out.put(&[length::SPECIAL | special::LZF])?;
-            put_length(out, self.packed.len() as u64)?;
-            put_length(out, bytes.len() as u64)?;
-            return out.put(&self.packed);
+            return put_compressed(out, &self.packed, bytes.len());
         }
         put_length(out, bytes.len() as u64)?;
         out.put(bytes)
@@ -174,6 +171,14 @@ impl StringWriter {
         put_length(out, self.packed.len() as u64)?;
         out.put(&self.packed)
     }
+}
+
+/// A string that was compressed by LZF, and is so long without.
+pub(crate) fn put_compressed(out: &mut impl Sink, packed: &[u8], plain_bytes: usize) -> io::Result<()> {
+    out.put(&[length::SPECIAL | special::LZF])?;
+    put_length(out, packed.len() as u64)?;
+    put_length(out, plain_bytes as u64)?;
+    out.put(packed)
 }
 
 fn small_integer(value: i64) -> Option<([u8; 5], usize)> {

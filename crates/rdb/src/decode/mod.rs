@@ -10,6 +10,7 @@
 //! numbers in order. What fits the limits of the configuration is then kept as it came.
 
 mod hash;
+pub(crate) mod list;
 mod set;
 mod stream;
 mod unique;
@@ -94,9 +95,10 @@ pub(crate) fn collection<R: Read, T>(
         | V::HashListpack
         | V::HashListpackEx
         | V::HashListpackExPreGa => hash::read(input, scratch, value_type, home, then),
+        V::List | V::ListZiplist | V::ListQuicklist | V::ListQuicklist2 => list::read(input, value_type, home, then),
         V::ZsetText | V::Zset | V::ZsetZiplist | V::ZsetListpack => zset::read(input, scratch, value_type, home, then),
         V::Stream1 | V::Stream2 | V::Stream3 => stream::read(input, scratch, value_type, home, then),
-        _ => Err(input.corrupt("a value that cannot be held here yet")),
+        V::String | V::Module | V::ModulePreGa => panic!("{value_type:?} is read elsewhere"),
     }
 }
 
