@@ -89,6 +89,8 @@ pub struct WriteOptions {
     pub access_clock: Option<rdb::AccessClock>,
     /// Function libraries to be passed on.
     pub functions: Arc<[Vec<u8>]>,
+    /// In which form hashes with expiring fields are written.
+    pub field_expiries: rdb::FieldExpiries,
 }
 
 /// A save to disk.

@@ -219,6 +219,7 @@ pub fn write_options(state: &ServerState, engine: &Engine) -> WriteOptions {
             Policy::VolatileRandom | Policy::VolatileTtl | Policy::AllkeysRandom | Policy::NoEviction => None,
         },
         functions: state.persistence.functions.clone(),
+        field_expiries: rdb::FieldExpiries::Valkey,
     }
 }
 

@@ -31,7 +31,7 @@ pub mod stream;
 mod view;
 
 pub use effect::{Contents, Effect, Form, Level, Load, ReplicaId, Transfer, WaiterId};
-pub use feed::{Ask, Lost, LostReason, Peer, ReplconfReply, SyncCounters, TRANSFERS_MAX};
+pub use feed::{Ask, FieldExpiryForm, Lost, LostReason, Peer, ReplconfReply, SyncCounters, TRANSFERS_MAX};
 pub use link::{ApplyFailure, Incoming, LinkDown, Phase};
 pub use replication::{Replication, Resume, Retarget, TICK_MS};
 pub use settings::{LimitOrigin, OutputLimit, Settings, SyncMethod};

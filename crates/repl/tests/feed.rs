@@ -199,7 +199,8 @@ fn a_promoted_replica_serves_its_siblings() {
          > +PONG
          send REPLCONF listening-port 6379
          send REPLCONF capa eof capa psync2
-         > +OK\\r\\n+OK
+         send REPLCONF version 9.0.0
+         > +OK\\r\\n+OK\\r\\n+OK
          send PSYNC ? -1
          > +FULLRESYNC 1* 100
          > $1
@@ -246,7 +247,8 @@ fn a_full_resync_of_ours_sends_our_replicas_away_at_the_swap() {
          > +PONG
          send REPLCONF listening-port 6379
          send REPLCONF capa eof capa psync2
-         > +OK\\r\\n+OK
+         send REPLCONF version 9.0.0
+         > +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 1
          > +FULLRESYNC 1* 100
          > $1
@@ -506,6 +508,7 @@ const TARGET: &str = "
     > +PONG
     send REPLCONF listening-port 6379
     send REPLCONF capa eof capa psync2
+    send REPLCONF version 9.0.0
 ";
 
 #[test]
@@ -533,7 +536,7 @@ fn failover_hands_over_when_the_target_has_everything() {
     );
     stage.check(TARGET);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 41 FAILOVER
          > +CONTINUE 2*
          warns: Master replication ID changed to B
@@ -561,7 +564,7 @@ fn a_target_that_refuses_leaves_us_primary() {
     );
     stage.check(TARGET);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 38 FAILOVER
          > -ERR PSYNC FAILOVER replid must match my replid.
          close the link
@@ -630,7 +633,8 @@ fn a_target_takes_over_when_the_primary_asks() {
          > +PONG
          send REPLCONF listening-port 6379
          send REPLCONF capa eof capa psync2
-         > +OK\\r\\n+OK
+         send REPLCONF version 9.0.0
+         > +OK\\r\\n+OK\\r\\n+OK
          send PSYNC B 1
          > +FULLRESYNC 1* 100
          > $1

@@ -11,6 +11,7 @@ const GREETED: &str = "
     > +PONG
     send REPLCONF listening-port 6379
     send REPLCONF capa eof capa psync2
+    send REPLCONF version 9.0.0
 ";
 
 fn replica() -> Stage {
@@ -25,7 +26,7 @@ fn streaming() -> Stage {
     let mut stage = replica();
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC ? -1
          > +FULLRESYNC 1* 100
          > $3
@@ -43,6 +44,7 @@ fn a_first_full_sync() {
     stage.check(GREETED);
     stage.check(
         "> +OK
+         > +OK
          > +OK
          send PSYNC ? -1
          ?
@@ -87,10 +89,12 @@ fn the_handshake_brings_password_and_announced_address() {
          send REPLCONF listening-port 7000
          send REPLCONF ip-address host.example
          send REPLCONF capa eof capa psync2
+         send REPLCONF version 9.0.0
          > +OK
          > -ERR unknown
          > +OK
          > -ERR unknown
+         > -ERR Unrecognized REPLCONF option: version
          send PSYNC ? -1",
     );
 }
@@ -109,6 +113,7 @@ fn a_reason_is_logged_once_and_kept_until_the_link_is_up() {
          send AUTH pw
          send REPLCONF listening-port 6379
          send REPLCONF capa eof capa psync2
+         send REPLCONF version 9.0.0
          > -WRONGPASS invalid username-password pair or user is disabled.
     ";
     stage.check("! tick 100\nconnect to p:1");
@@ -150,7 +155,7 @@ fn a_cut_link_goes_on_where_it_was() {
     );
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 116
          > +CONTINUE\\r\\nMULTI\\r\\nSET c d\\r\\nEXEC
          stream begins in db 0
@@ -200,7 +205,7 @@ fn the_primary_may_rename_its_history() {
     stage.check("! closed\nwarns: Connection with master lost.\nconnect to p:1");
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 101
          > +CONTINUE 2*
          warns: Master replication ID changed to B
@@ -223,7 +228,7 @@ fn transient_refusals_are_tried_again_without_sync() {
         let mut stage = replica();
         stage.check(GREETED);
         stage.check(&format!(
-            "> +OK\\r\\n+OK
+            "> +OK\\r\\n+OK\\r\\n+OK
              send PSYNC ? -1
              > {reply}
              close the link
@@ -238,7 +243,7 @@ fn an_old_primary_gets_sync_and_no_acknowledgements() {
     let mut stage = replica();
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC ? -1
          > -ERR unknown command `PSYNC`
          send SYNC
@@ -259,7 +264,7 @@ fn nonsense_instead_of_an_answer_closes_the_link() {
         let mut stage = replica();
         stage.check(GREETED);
         stage.check(&format!(
-            "> +OK\\r\\n+OK
+            "> +OK\\r\\n+OK\\r\\n+OK
              send PSYNC ? -1
              > {said}
              close the link
@@ -275,7 +280,7 @@ fn a_failed_load_keeps_the_old_data_and_its_history() {
     stage.check("! closed\nwarns: Connection with master lost.\nconnect to p:1");
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 101
          > +FULLRESYNC 2* 500
          > $3
@@ -289,7 +294,7 @@ fn a_failed_load_keeps_the_old_data_and_its_history() {
          replica of p:1, connecting (loading the primary's dataset failed: bad data); A at 100",
     );
     stage.check(GREETED);
-    stage.check("> +OK\\r\\n+OK\nsend PSYNC A 101");
+    stage.check("> +OK\\r\\n+OK\\r\\n+OK\nsend PSYNC A 101");
 }
 
 #[test]
@@ -298,7 +303,7 @@ fn old_data_of_the_same_history_may_be_served_during_a_load() {
     stage.check("! closed\nwarns: Connection with master lost.\nconnect to p:1");
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 101
          > +FULLRESYNC A 500
          > $3
@@ -330,7 +335,7 @@ fn a_command_that_cannot_be_applied_stops_the_link_before_it() {
          connect to p:1",
     );
     stage.check(GREETED);
-    stage.check("> +OK\\r\\n+OK\nsend PSYNC ? -1");
+    stage.check("> +OK\\r\\n+OK\\r\\n+OK\nsend PSYNC ? -1");
 }
 
 #[test]
@@ -350,7 +355,7 @@ fn silence_ends_every_state() {
     let mut stage = replica();
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC ? -1
          > +FULLRESYNC 1* 0
          ! tick 60000
@@ -379,7 +384,7 @@ fn replicaof_stops_the_old_stream_at_once_and_keeps_everything_else() {
     );
     stage.check(GREETED);
     stage.check(
-        "> +OK\\r\\n+OK
+        "> +OK\\r\\n+OK\\r\\n+OK
          send PSYNC A 101
          > +FULLRESYNC 3* 7
          > $9
@@ -406,5 +411,5 @@ fn a_primary_that_becomes_a_replica_asks_to_go_on() {
          replica of p:1, connecting; A at 0",
     );
     stage.check(GREETED);
-    stage.check("> +OK\\r\\n+OK\nsend PSYNC A 1");
+    stage.check("> +OK\\r\\n+OK\\r\\n+OK\nsend PSYNC A 1");
 }

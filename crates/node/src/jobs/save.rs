@@ -11,7 +11,7 @@ use super::{Cancel, Position, SaveJob, TransferJob, WriteOptions};
 use crate::outside::{Disk, DiskFile};
 use base::DbIndex;
 use rdb::transfer::Framing;
-use rdb::{Compression, SaveError, SaveOptions, Watch};
+use rdb::{Compression, FieldExpiries, SaveError, SaveOptions, Watch};
 use std::io::{self, Read, Write};
 
 /// How much of a file is sent at a time.
@@ -24,6 +24,9 @@ const DELAYED_CHUNK_BYTES: usize = 16 * 1024;
 const ALIVE_BYTES: u64 = 8 * 1024 * 1024;
 /// or microseconds of delay.
 const ALIVE_PAUSE_MICROSECONDS: u64 = 1_000_000;
+
+const UNREADABLE: &str = "the dataset has hashes with expiring fields, which this replica cannot read: it must be Skein, \
+                          Valkey 9 or Redis 8";
 
 const CANCELLED: &str = "cancelled";
 
@@ -74,6 +77,12 @@ pub fn run_transfer(
     sleep: &mut dyn FnMut(u64),
 ) -> Result<u64, String> {
     let cancel = job.cancel.clone();
+    if job.frozen.has_field_expiries() && job.options.field_expiries == FieldExpiries::Refused {
+        // A replica that waits for a payload takes such a line as the reason why there is none.
+        let told = out.write_all(format!("-ERR {UNREADABLE}\r\n").as_bytes());
+        let told = told.and_then(|()| out.flush());
+        return Err(told.map_or_else(|error| format!("{UNREADABLE}: {error}"), |()| UNREADABLE.into()));
+    }
     let outcome = match job.mark {
         Some(mark) => transfer_marked(mark, job, out, sleep),
         None => transfer_sized(disk, job, out, sleep),
@@ -207,6 +216,7 @@ fn save_options(options: &WriteOptions) -> SaveOptions {
         },
         checksum: options.checksum,
         access_clock: options.access_clock,
+        field_expiries: options.field_expiries,
         key_delay_microseconds: options.key_delay_us,
         chunk_bytes: if options.key_delay_us > 0 {
             DELAYED_CHUNK_BYTES

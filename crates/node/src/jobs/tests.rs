@@ -176,6 +176,7 @@ fn write_options() -> WriteOptions {
         used_memory: 1 << 20,
         access_clock: None,
         functions: Arc::from([b"#!lua name=l".to_vec()]),
+        field_expiries: rdb::FieldExpiries::Valkey,
     }
 }
 
@@ -342,12 +343,12 @@ fn a_snapshot_that_cannot_be_loaded_never_costs_the_old_data() {
     let (form, data) = framed(&whole);
     let mut damaged = data.to_vec();
     damaged[2000] ^= 4;
-    let listed = b"REDIS0003\xfe\x00\x01\x04mine\x01\x01x\xff";
+    let of_a_module = b"REDIS0010\xfe\x00\x07\x04mine\x05\x00\xff";
     let too_many = b"REDIS0003\xfe\x04\x00\x01k\x01v\xff";
     let marked = |bytes: &[u8]| [bytes, &MARK].concat();
     for (name, data) in [
         ("damaged", damaged),
-        ("a list", marked(listed)),
+        ("a module", marked(of_a_module)),
         ("more databases", marked(too_many)),
         ("no RDB", marked(b"-ERR no snapshot")),
         ("more behind", marked(b"REDIS0003\xff and on")),

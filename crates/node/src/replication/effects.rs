@@ -9,7 +9,7 @@ use engine::pause::{PauseKind, PausePurpose};
 use engine::session::{Blocked, Kind};
 use engine::settings::Loading;
 use engine::{Engine, Notice, SessionId};
-use repl::{Form, Load, ReplicaId, Transfer};
+use repl::{FieldExpiryForm, Form, Load, Peer, ReplicaId, Transfer};
 use std::sync::Arc;
 
 /// Carries out effects in their order.
@@ -117,6 +117,7 @@ fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Trans
         let Some(id) = session_of(engine, *replica) else {
             continue;
         };
+        options.field_expiries = field_expiries(state, *replica);
         let cancel = Cancel::default();
         state.replication.transfers.insert(id.number, cancel.clone());
         state.effects.push(Effect::Transfer(TransferJob {
@@ -135,6 +136,15 @@ fn start_transfer(state: &mut ServerState, engine: &mut Engine, transfer: &Trans
     // What follows the cut is read by somebody who stands in no database yet.
     if state.replication.machines.is_primary() {
         engine.data.propagation.forget_database();
+    }
+}
+
+/// In which form a replica reads hashes with expiring fields.
+fn field_expiries(state: &ServerState, replica: ReplicaId) -> rdb::FieldExpiries {
+    match state.replication.machines.peer(replica).map(Peer::field_expiries) {
+        Some(FieldExpiryForm::Valkey) => rdb::FieldExpiries::Valkey,
+        Some(FieldExpiryForm::Redis) => rdb::FieldExpiries::Redis,
+        Some(FieldExpiryForm::None) | None => rdb::FieldExpiries::Refused,
     }
 }
 

@@ -13,7 +13,7 @@ use base::{Now, Offset, Rng};
 
 pub use lost::{Lost, LostReason};
 pub use replconf::ReplconfReply;
-pub use replica::Peer;
+pub use replica::{FieldExpiryForm, Peer};
 
 use crate::effect::{Contents, Effect, Effects, Form, Level, ReplicaId, Transfer};
 use crate::ids::History;

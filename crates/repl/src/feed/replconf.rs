@@ -87,6 +87,7 @@ fn note(peer: &mut Peer, option: &[u8], value: &[u8]) -> Result<(), String> {
         // Capabilities that we do not know are not ours to use.
         b"capa" if value.eq_ignore_ascii_case(b"eof") => peer.reads_marked = true,
         b"capa" if value.eq_ignore_ascii_case(b"psync2") => peer.follows_ids = true,
+        b"capa" if value.eq_ignore_ascii_case(b"rdb-channel-repl") => peer.knows_rdb_channel = true,
         b"capa" => {}
         b"version" => peer.version = Some(lossy(value)),
         b"rdb-only" => {

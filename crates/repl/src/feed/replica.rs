@@ -20,6 +20,20 @@ use super::limit::Meter;
 use crate::effect::{Contents, ReplicaId};
 use crate::stream::CursorId;
 
+/// The first major version of Valkey in which fields of hashes expire.
+const FIELD_EXPIRIES_SINCE_VALKEY: u32 = 9;
+
+/// How a replica reads hashes with expiring fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldExpiryForm {
+    /// Not at all.
+    None,
+    /// As Valkey 9 writes them.
+    Valkey,
+    /// As Redis 7.4 writes them.
+    Redis,
+}
+
 /// What a replica told of itself before it asked for data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -33,7 +47,9 @@ pub struct Peer {
     pub reads_marked: bool,
     /// `REPLCONF capa psync2`: it understands `+CONTINUE <new id>`.
     pub follows_ids: bool,
-    /// `REPLCONF version`.
+    /// `REPLCONF capa rdb-channel-repl`: Redis 8 says so, and no earlier one.
+    pub knows_rdb_channel: bool,
+    /// `REPLCONF version`: Valkey says so, and we do.
     pub version: Option<String>,
     /// `REPLCONF rdb-only 1`: it wants the payload and no stream.
     pub snapshot_only: bool,
@@ -49,9 +65,21 @@ impl Peer {
             listening_port: 0,
             reads_marked: false,
             follows_ids: false,
+            knows_rdb_channel: false,
             version: None,
             snapshot_only: false,
             contents: Contents::ALL,
+        }
+    }
+
+    /// The form in which it reads hashes with expiring fields.
+    #[must_use]
+    pub fn field_expiries(&self) -> FieldExpiryForm {
+        let major = self.version.as_deref().and_then(|version| version.split('.').next());
+        match major.map(str::parse::<u32>) {
+            Some(Ok(FIELD_EXPIRIES_SINCE_VALKEY..)) => FieldExpiryForm::Valkey,
+            _ if self.knows_rdb_channel => FieldExpiryForm::Redis,
+            _ => FieldExpiryForm::None,
         }
     }
 

@@ -78,6 +78,9 @@ impl Context<'_> {
     }
 }
 
+/// The version of Valkey whose snapshots we read: a primary may send us hashes with expiring fields.
+const VERSION_READ: &[u8] = b"9.0.0";
+
 /// A reply that the handshake waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
@@ -86,6 +89,7 @@ enum Expected {
     ListeningPort,
     IpAddress,
     Capabilities,
+    Version,
 }
 
 #[derive(Debug)]
@@ -467,6 +471,9 @@ impl Link {
         }
         send(cx.effects, &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]);
         expected.push_back(Expected::Capabilities);
+        // Stock servers before Valkey 8 answer with an error, which says nothing that they did not say before.
+        send(cx.effects, &[b"REPLCONF", b"version", VERSION_READ]);
+        expected.push_back(Expected::Version);
         self.state = State::Greeting(Greeting {
             expected,
             heard_ms: cx.now_ms(),
