@@ -113,6 +113,12 @@ pub fn find(name: &[u8]) -> Option<Found> {
     })
 }
 
+/// Whether the value of this directive is a secret.
+#[must_use]
+pub fn is_sensitive(name: &[u8]) -> bool {
+    find(name).is_some_and(|found| found.directive.flags.has(Flags::SENSITIVE))
+}
+
 /// Lines that stock servers read without a setting behind them.
 pub(crate) const LINE_ONLY: [&str; 5] = ["include", "rename-command", "user", "loadmodule", "sentinel"];
 

@@ -28,7 +28,7 @@ use std::sync::LazyLock;
 
 pub use arguments::Invocation;
 pub use choices::*;
-pub use directive::{Directive, Effect, Flags};
+pub use directive::{Directive, Effect, Flags, is_sensitive};
 pub use load::{LoadError, Outside, Place, load};
 pub use rewrite::RewriteScope;
 pub use set::{Prepared, SetContext, SetError};

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::blocking::Chance;
+use crate::commands::migrate::Pending;
 use crate::error::{Error, quoted};
 use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
@@ -48,6 +49,8 @@ pub struct Engine {
     pub table: CommandTable,
     /// Who listens to what.
     pub pubsub: PubSub,
+    /// A MIGRATE whose keys are on their way.
+    pub(crate) migration: Option<Pending>,
     /// Who caches which keys.
     pub tracking: Tracking,
     /// Commands that took long.
@@ -90,6 +93,7 @@ impl Engine {
             sessions: Sessions::default(),
             table: CommandTable::new(specs),
             pubsub: PubSub::new(seed ^ 0x9b5),
+            migration: None,
             tracking: Tracking::new(seed ^ 0x7ac),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
@@ -428,7 +432,8 @@ impl Engine {
         self.account(id, command, args, usec, failed);
         let flags = self.table[command].flags;
         if !self.monitors.is_empty() && !flags.any(Flags::SKIP_MONITOR.or(Flags::ADMIN)) {
-            self.feed_monitors(id, args, started);
+            let shown = without_secrets(self.table[command].spec, args);
+            self.feed_monitors(id, shown.as_ref().map_or(args, OwnedArgs::as_args), started);
         }
     }
 
@@ -629,9 +634,16 @@ impl Engine {
         let slow = settings.slowlog_slower_than_us;
         if slow >= 0 && usec >= slow as u64 && !blocked && !flags.has(Flags::SKIP_SLOWLOG) {
             let session = &self.sessions[id];
+            let shown = without_secrets(self.table[command].spec, args);
             let max_len = settings.slowlog_max_len;
-            self.slowlog
-                .add(self.now, usec, args, &session.peer.address, &session.name, max_len);
+            self.slowlog.add(
+                self.now,
+                usec,
+                shown.as_ref().map_or(args, OwnedArgs::as_args),
+                &session.peer.address,
+                &session.name,
+                max_len,
+            );
         }
         let threshold = settings.latency_threshold_ms;
         if threshold > 0 && usec / 1000 >= threshold {
@@ -738,6 +750,19 @@ fn expire_own_keys_of_replica(data: &mut Data, now: base::Millis, limit: usize) 
         }
     }
     due.len()
+}
+
+/// A request as logs may show it, where that is not as it came.
+fn without_secrets(spec: &Spec, args: Args<'_>) -> Option<OwnedArgs> {
+    let secrets = spec.secrets?(args);
+    if secrets.is_empty() {
+        return None;
+    }
+    let shown = args.iter().enumerate().map(|(at, word)| match secrets.contains(&at) {
+        true => &b"(redacted)"[..],
+        false => word,
+    });
+    Some(OwnedArgs::from_words(shown))
 }
 
 fn unknown_command(args: Args<'_>) -> Error {

@@ -1,5 +1,6 @@
 //! How the engine reaches what is around it: notices that leave as values, and the host that server commands work on.
 
+use crate::commands::migrate::{Failure, Job, Outcome};
 use crate::execute::Engine;
 use crate::keys::Data;
 use crate::session::{Blocked, Session, SessionId};
@@ -19,6 +20,8 @@ pub enum Notice {
     FlushedAll,
     /// Two databases changed places.
     Swapped(DbIndex, DbIndex),
+    /// Keys must be sent to another server; [`Engine::end_migration`] hears what came of it.
+    Migrate(Box<Job>),
     /// A line for the log.
     Log(Level, String),
 }
@@ -43,6 +46,15 @@ pub trait Host: Any {
 
     /// Itself, for server commands to cast.
     fn as_any(&mut self) -> &mut dyn Any;
+
+    /// Sends keys to another server, now.
+    fn migrate(&mut self, job: &Job) -> Outcome {
+        let _ = job;
+        Outcome {
+            failure: Some(Failure::Connect),
+            ..Outcome::default()
+        }
+    }
 
     /// A client in WAIT waits no longer: how many replicas have acknowledged the offset that it waited for.
     fn end_wait(&mut self, _engine: &mut Engine, _waiter: SessionId, _offset: Offset) -> u64 {

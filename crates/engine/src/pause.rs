@@ -18,12 +18,14 @@ pub enum PausePurpose {
     Shutdown = 1,
     /// FAILOVER waiting for its target.
     Failover = 2,
+    /// MIGRATE waiting for the other server.
+    Migration = 3,
 }
 
 /// All pauses in force. They overlap; the strictest rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pauses {
-    by_purpose: [Option<(PauseKind, u64)>; 3],
+    by_purpose: [Option<(PauseKind, u64)>; 4],
 }
 
 impl Pauses {

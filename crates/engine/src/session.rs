@@ -79,6 +79,8 @@ pub enum Blocked {
         /// When to answer anyway; `None` for never.
         deadline_ms: Option<u64>,
     },
+    /// MIGRATE waits for the other server.
+    Migration,
     /// SHUTDOWN waits for replicas to catch up.
     Shutdown,
     /// It waits for keys. See [`crate::blocking`].

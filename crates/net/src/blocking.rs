@@ -50,6 +50,11 @@ impl BlockingStream {
         }
     }
 
+    /// Changes how long each read and each write may wait.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Bytes to be read before those of the socket: what was received before this thread took over.
     pub fn push_back(&mut self, bytes: &[u8]) {
         self.spare.splice(..self.used, bytes.iter().copied());

@@ -71,6 +71,10 @@ static SET: Spec = Spec {
     args: "parameter value [parameter value ...]",
     history: &[("7.0.0", "Added the ability to set multiple parameters in one call.")],
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    secrets: Some(|args| {
+        let values = (3..args.len()).step_by(2);
+        values.filter(|at| config::is_sensitive(args.get(at - 1))).collect()
+    }),
     handler: Handler::Server(set),
     ..SUBCOMMAND
 };

@@ -34,6 +34,8 @@ pub enum Effect {
     Transfer(TransferJob),
     /// Save to disk on another thread; answer [`Done::Saved`].
     Save(SaveJob),
+    /// Send keys to another server on another thread; answer [`Done::Migrated`].
+    Migrate(Box<engine::commands::migrate::Job>),
     /// Drop a value on another thread.
     Discard(Box<dyn Send>),
     /// These directives were changed by CONFIG SET, already checked: let them take effect outside (ports, addresses,
@@ -72,6 +74,8 @@ pub enum Done {
         /// The outcome: bytes sent, or what went wrong.
         result: Result<u64, String>,
     },
+    /// Keys were sent to another server, or were not.
+    Migrated(engine::commands::migrate::Outcome),
     /// The primary's snapshot was read, or was not.
     Loaded {
         /// Which job.

@@ -6,6 +6,7 @@ use crate::persistence::Persistence;
 use crate::replication::Replication;
 use base::{Now, Offset, Rng};
 use config::Config;
+use engine::commands::migrate::{Job, Outcome};
 use engine::{Data, Engine, Host, ServerCtx, SessionId};
 use std::any::Any;
 
@@ -45,6 +46,10 @@ impl Host for ServerState {
 
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+
+    fn migrate(&mut self, job: &Job) -> Outcome {
+        self.outside.migrate(job)
     }
 
     fn end_wait(&mut self, engine: &mut Engine, waiter: SessionId, offset: Offset) -> u64 {

@@ -439,7 +439,7 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.field("pubsubshard_channels", engine.pubsub.count(Scope::Shard));
     text.field("latest_fork_usec", state.persistence.last_freeze_us);
     text.field("total_forks", state.persistence.freezes);
-    text.zeros(&["migrate_cached_sockets"]);
+    text.field("migrate_cached_sockets", state.outside.migration_targets());
     text.field("slave_expires_tracked_keys", engine.data.replica_expiring.len());
     text.zeros(&[
         "active_defrag_hits",

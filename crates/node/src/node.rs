@@ -286,6 +286,7 @@ impl Node {
         }
         for notice in std::mem::take(&mut self.engine.data.notices) {
             match notice {
+                Notice::Migrate(job) => self.state.effects.push(Effect::Migrate(job)),
                 Notice::Discard(value) => self.state.effects.push(Effect::Discard(value)),
                 Notice::Resume(id) => self.state.effects.push(Effect::Resume(id)),
                 Notice::Close(id) => {
@@ -347,6 +348,7 @@ impl Node {
         match done {
             Done::Saved { id, result } => persistence::saved(&mut self.state, &mut self.engine, id, result),
             Done::Transferred { replica, result } => crate::replication::transferred(self, replica, result),
+            Done::Migrated(outcome) => self.engine.end_migration(&mut self.state, outcome),
             Done::Loaded { id, result } => crate::replication::loaded(self, id, result),
         }
         self.after_execution();

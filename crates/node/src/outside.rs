@@ -1,5 +1,6 @@
 //! The outside as far as a node needs answers from it at once: files, sleep and the machine's figures.
 
+use engine::commands::migrate::{Failure, Job, Outcome};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -11,6 +12,18 @@ pub trait Outside {
     fn allocated_bytes(&self) -> u64;
     /// Stops the whole engine for a while, as DEBUG SLEEP asks for.
     fn sleep(&mut self, microseconds: u64);
+    /// Sends keys to another server while everything waits.
+    fn migrate(&mut self, job: &Job) -> Outcome {
+        let _ = job;
+        Outcome {
+            failure: Some(Failure::Connect),
+            ..Outcome::default()
+        }
+    }
+    /// How many connections to other servers are kept for the next MIGRATE. Those not used for a while are closed.
+    fn migration_targets(&self) -> usize {
+        0
+    }
     /// What the process uses of the machine, as of now.
     fn resources(&self) -> Resources;
     /// Asks the allocator to give free memory back to the system.

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use engine::SessionId;
+use engine::commands::migrate::{Failure, Job, Outcome};
 use net::{BlockingStream, Clock, Stream};
 use node::jobs::{FromPrimary, LoadFailure};
 use node::replication::LinkEnd;
@@ -12,6 +13,7 @@ use node::start::StartLoad;
 use node::{Disk, Done, LoadJob, SaveJob, TransferJob, jobs};
 
 use crate::link;
+use crate::migrate::Targets;
 use crate::threads::{Mailbox, Workers};
 
 /// How often a replica that loads tells its primary that it is alive.
@@ -21,6 +23,8 @@ const NEWLINE_INTERVAL_US: u64 = 1_000_000;
 pub enum Message {
     /// A save ended.
     Saved(Done),
+    /// The keys of a MIGRATE were sent, or were not.
+    Migrated(Done),
     /// The load at the start ended.
     Started(Result<Box<jobs::Loaded>, jobs::LoadFailure>),
     /// A transfer ended.
@@ -55,16 +59,32 @@ pub struct Background {
     workers: Workers,
     mailbox: Mailbox<Message>,
     disk: std::sync::Arc<dyn Disk>,
+    targets: Targets,
 }
 
 impl Background {
     /// Runs jobs on threads of its own; `mailbox` takes what they bring.
     #[must_use]
-    pub fn new(mailbox: Mailbox<Message>, disk: std::sync::Arc<dyn Disk>) -> Self {
+    pub fn new(mailbox: Mailbox<Message>, disk: std::sync::Arc<dyn Disk>, targets: Targets) -> Self {
         Self {
             workers: Workers::new("skein-worker"),
             mailbox,
             disk,
+            targets,
+        }
+    }
+
+    /// Sends keys to another server.
+    pub fn migrate(&self, job: Box<Job>) {
+        let (targets, mailbox) = (self.targets.clone(), self.mailbox.clone());
+        let started = self.workers.run(move || {
+            mailbox.send(Message::Migrated(Done::Migrated(targets.run(&job))));
+        });
+        if started.is_err() {
+            self.mailbox.send(Message::Migrated(Done::Migrated(Outcome {
+                failure: Some(Failure::Connect),
+                ..Outcome::default()
+            })));
         }
     }
 

@@ -57,6 +57,7 @@ impl Server {
             Effect::Load(job) => self.load(job),
             Effect::Transfer(job) => self.transfer(job),
             Effect::Save(job) => self.background.save(job),
+            Effect::Migrate(job) => self.background.migrate(job),
             Effect::Discard(value) => self.reaper.drop(value),
             Effect::Reconfigured(names) => self.reconfigured(&names),
             Effect::Exit(code) => self.exit = Some(code),
@@ -150,7 +151,7 @@ impl Server {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Saved(done) => self.node.done(done),
+            Message::Saved(done) | Message::Migrated(done) => self.node.done(done),
             Message::Started(result) => self.on_started(result),
             Message::Transferred(replica, done) => {
                 if let Some(connection) = self.connections.get_mut(replica) {

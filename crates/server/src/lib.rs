@@ -20,6 +20,7 @@ pub mod link;
 pub mod listeners;
 pub mod log;
 pub mod logo;
+pub mod migrate;
 pub mod outside;
 pub mod startup;
 pub mod surroundings;

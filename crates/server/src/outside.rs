@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::commands::migrate::{Job, Outcome};
 use net::process::{self, CpuTime};
 use node::{Disk, DiskFile, Outside, Resources};
 
+use crate::migrate::Targets;
 use crate::version::ALLOCATOR;
 
 /// Room for reading and writing files in few system calls.
@@ -20,6 +22,8 @@ pub struct Machine {
     os: String,
     executable: String,
     total_memory_bytes: u64,
+    /// Connections for MIGRATE.
+    targets: Targets,
 }
 
 impl Machine {
@@ -32,7 +36,14 @@ impl Machine {
             os: process::system_name(),
             executable: executable.unwrap_or_default(),
             total_memory_bytes: process::total_memory_bytes(),
+            targets: Targets::default(),
         }
+    }
+
+    /// Connections for MIGRATE.
+    #[must_use]
+    pub fn targets(&self) -> Targets {
+        self.targets.clone()
     }
 }
 
@@ -53,6 +64,14 @@ impl Outside for Machine {
 
     fn sleep(&mut self, microseconds: u64) {
         std::thread::sleep(Duration::from_micros(microseconds));
+    }
+
+    fn migrate(&mut self, job: &Job) -> Outcome {
+        self.targets.run(job)
+    }
+
+    fn migration_targets(&self) -> usize {
+        self.targets.count()
     }
 
     fn purge_memory(&mut self) {

@@ -180,7 +180,7 @@ impl Parts {
 
         let machine = Machine::new();
         let (mailbox, inbox) = Mailbox::new(&waker);
-        let background = Background::new(mailbox, machine.disk());
+        let background = Background::new(mailbox, machine.disk(), machine.targets());
         let reaper = Reaper::start().map_err(system("start a thread"))?;
         let [seed, other] = process::entropy().map_err(system("read the system's entropy"))?;
         let config_file = config.file().map(str::to_owned);

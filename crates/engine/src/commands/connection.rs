@@ -29,6 +29,7 @@ pub static AUTH: Spec = Spec {
     acl: Acl::CONNECTION,
     args: "[username] password",
     history: &[("6.0.0", "Added ACL style (username and password).")],
+    secrets: Some(|args| (1..args.len().min(3)).collect()),
     handler: Handler::Server(auth),
     ..Spec::BASE
 };
@@ -93,9 +94,17 @@ pub static HELLO: Spec = Spec {
         "6.2.0",
         "`protover` made optional; when called without arguments the command reports the current connection's context.",
     )],
+    secrets: Some(secrets_of_hello),
     handler: Handler::Server(hello),
     ..Spec::BASE
 };
+
+/// User and password of its AUTH option.
+fn secrets_of_hello(args: Args<'_>) -> Vec<usize> {
+    let auth = (2..args.len()).find(|at| args.is(*at, "auth"));
+    let words = auth.map_or(0..0, |at| at + 1..args.len().min(at + 3));
+    words.collect()
+}
 
 /// Options take effect as they are read, as stock does: a wrong password is told before a later option is looked at.
 fn hello(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {

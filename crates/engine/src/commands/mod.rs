@@ -22,6 +22,7 @@ pub mod lcs;
 pub mod list_moves;
 pub mod list_search;
 pub mod lists;
+pub mod migrate;
 pub mod object;
 pub mod observe;
 pub mod pubsub;
@@ -99,6 +100,7 @@ pub static ALL: &[&Spec] = &[
     &keys::TOUCH,
     &keys::TYPE,
     &keys::UNLINK,
+    &migrate::MIGRATE,
     &object::OBJECT,
     &scan::KEYS,
     &scan::SCAN,

@@ -59,6 +59,17 @@ impl World {
                 self.compare(index)?;
                 return self.stop(index);
             }
+            Effect::Migrate(_) => {
+                // There is nobody else in this world.
+                let failure = Some(engine::commands::migrate::Failure::Connect);
+                let outcome = engine::commands::migrate::Outcome {
+                    failure,
+                    ..Default::default()
+                };
+                if let Some(node) = &mut self.servers[index].node {
+                    node.done(node::Done::Migrated(outcome));
+                }
+            }
             Effect::Discard(value) => drop(value),
             Effect::Reconfigured(_) => {}
             Effect::Crash(how) => return Err(format!("server {index} crashes as asked: {how:?}")),
