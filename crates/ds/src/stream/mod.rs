@@ -261,6 +261,13 @@ impl Stream {
         self.range(StreamId::MIN, StreamId::MAX).next()
     }
 
+    /// The id of the first entry that was not cleared away, be it deleted or not.
+    #[must_use]
+    pub fn first_with_deleted(&self) -> Option<StreamId> {
+        let first = self.nodes.first()?;
+        first.view().entries().next().map(|entry| entry.id())
+    }
+
     /// The last entry that is there.
     #[must_use]
     pub fn last(&self) -> Option<Entry<'_>> {

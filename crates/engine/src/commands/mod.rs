@@ -30,6 +30,7 @@ pub mod scan;
 pub mod set_algebra;
 pub mod set_random;
 pub mod sets;
+pub mod streams;
 mod string_options;
 pub mod string_parts;
 pub mod strings;
@@ -193,6 +194,22 @@ pub static ALL: &[&Spec] = &[
     &lists::RPOP,
     &lists::RPUSH,
     &lists::RPUSHX,
+    // streams
+    &streams::XACK,
+    &streams::XADD,
+    &streams::XAUTOCLAIM,
+    &streams::XCLAIM,
+    &streams::XDEL,
+    &streams::XGROUP,
+    &streams::XINFO,
+    &streams::XLEN,
+    &streams::XPENDING,
+    &streams::XRANGE,
+    &streams::XREAD,
+    &streams::XREADGROUP,
+    &streams::XREVRANGE,
+    &streams::XSETID,
+    &streams::XTRIM,
     // transactions
     &transaction::DISCARD,
     &transaction::EXEC,

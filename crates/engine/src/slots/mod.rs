@@ -6,6 +6,7 @@
 mod hash;
 mod list;
 mod set;
+mod stream;
 mod string;
 mod zset;
 
@@ -16,6 +17,7 @@ use keyspace::{Encodings, Entry, KeyHash, NewValue, Removed, ValueMut, ValueRef}
 pub use hash::{HashSlot, HashView};
 pub use list::ListSlot;
 pub use set::SetSlot;
+pub use stream::StreamSlot;
 pub use string::StringSlot;
 pub use zset::ZsetSlot;
 
