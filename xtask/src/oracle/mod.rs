@@ -6,6 +6,8 @@
 mod garbage;
 mod generate;
 mod grammar;
+mod keyspaces;
+mod pubsub;
 mod run;
 mod shrink;
 mod volatile;
@@ -18,7 +20,7 @@ use harness::{Program, Reply, Result, Server};
 
 use crate::args::Args;
 use crate::build;
-use generate::Generator;
+use generate::{Choice, Generator};
 use run::{Encoding, Mismatch, Pair, Step};
 
 /// Steps of one epoch.
@@ -46,19 +48,22 @@ pub fn run(args: &Args) -> Result<bool> {
         Server::start(&b, SETTINGS)?,
         args.flag("tamper"),
     )?;
-    let payloads = payloads(&pair)?;
-    let forms = grammar::forms();
+    let payloads = payloads(&mut pair)?;
+    let groups = grammar::groups();
+    let names = |option: &str| -> Vec<String> {
+        let given = args.value(option).into_iter().flat_map(|names| names.split(','));
+        given.map(ToOwned::to_owned).collect()
+    };
+    let choice = Choice {
+        only: names("only"),
+        without: names("without"),
+    };
 
     let mut found = BTreeSet::new();
     let mut epoch = 0;
     while pair.compared < commands && found.len() < MISMATCHES_MAX {
         let rng = Rng::new(seed.wrapping_mul(1_000_003).wrapping_add(epoch));
-        let steps = Generator {
-            rng,
-            forms: &forms,
-            payloads: &payloads,
-        }
-        .steps(EPOCH);
+        let steps = Generator::new(rng, &groups, &payloads).steps(EPOCH, &choice);
         if let Some(mismatch) = pair.run(&steps)? {
             report(&mut pair, &steps, mismatch, &mut found)?;
         }
@@ -70,12 +75,29 @@ pub fn run(args: &Args) -> Result<bool> {
         start.elapsed().as_secs_f64(),
         found.len()
     );
+    println!("{}", errors(&pair));
     println!(
         "{} passed, {} failed",
         epoch - (found.len() as u64).min(epoch),
         found.len()
     );
     Ok(found.is_empty())
+}
+
+/// How many of the replies were errors, per command: what is never tried in earnest is not tested.
+fn errors(pair: &Pair) -> String {
+    let (replies, errors) = pair
+        .replies
+        .values()
+        .fold((0, 0), |(replies, errors), (r, e)| (replies + r, errors + e));
+    let mut text = format!("{errors} of {replies} replies were errors; per command, in percent:");
+    let mut shown: Vec<_> = pair.replies.iter().filter(|(_, (replies, _))| *replies >= 20).collect();
+    shown.sort_by_key(|(name, (replies, errors))| (std::cmp::Reverse(100 * errors / replies), *name));
+    for (index, (name, (replies, errors))) in shown.into_iter().enumerate() {
+        text.push_str(if index.is_multiple_of(8) { "\n  " } else { ", " });
+        text.push_str(&format!("{name} {}", 100 * errors / replies));
+    }
+    text
 }
 
 /// Settings of both servers.
@@ -127,13 +149,16 @@ fn transcript(step: &Step) -> String {
     match step {
         Step::Command {
             session,
-            words,
+            commands,
             encoding,
         } => {
             let how = if *encoding == Encoding::Inline { " inline" } else { "" };
-            format!("connection {session}{how}> {}", shown(words))
+            let lines = commands
+                .iter()
+                .map(|words| format!("connection {session}{how}> {}", shown(words)));
+            lines.collect::<Vec<_>>().join("\n  ")
         }
-        Step::Sweep { words } => format!("new connection> SCAN 0 {} ... to the end", shown(words)),
+        Step::Sweep { words, .. } => format!("new connection> {} ... from the first cursor to the last", shown(words)),
         Step::Raw { bytes, password } => {
             let with = if *password { " with a password set" } else { "" };
             let clip: String = bytes.escape_ascii().to_string().chars().take(300).collect();
@@ -142,29 +167,61 @@ fn transcript(step: &Step) -> String {
     }
 }
 
-/// What DUMP gives for some strings, and the same with a byte changed, cut, or of a later version.
-fn payloads(pair: &Pair) -> Result<Vec<Vec<u8>>> {
+/// What DUMP gives for values of all types, small and large, and the same with a byte changed, cut, or of a later version;
+/// each with the type that it is of.
+fn payloads(pair: &mut Pair) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let mut client = pair.first()?;
     let mut payloads = Vec::new();
-    for value in [
-        "12",
-        "-30000",
-        "2000000000",
-        "99999999999",
-        "short",
-        "",
-        &"long and the same ".repeat(40),
-        &"x".repeat(300),
-    ] {
-        client.ok(&["SET", "k", value])?;
-        payloads.push(client.ok(&["DUMP", "k"])?.bytes().unwrap_or_default().to_vec());
+    let long = "long and the same ".repeat(40);
+    let many: Vec<String> = (0..700).map(|n| format!("m{n}")).collect();
+    let numbers: Vec<String> = (0..60).map(|n| (n * n * 50_000).to_string()).collect();
+    let some = &many[..20];
+    let pairs = |members: &[String]| -> Vec<String> {
+        let pairs = members
+            .iter()
+            .enumerate()
+            .flat_map(|(n, member)| [n.to_string(), member.clone()]);
+        pairs.collect()
+    };
+    let words = |words: &[&str]| -> Vec<String> { words.iter().map(|word| (*word).to_owned()).collect() };
+    let x300 = "x".repeat(300);
+    let mut cases: Vec<(&'static str, &str, Vec<String>)> = Vec::new();
+    for value in ["12", "-30000", "2000000000", "99999999999", "short", "", &long, &x300] {
+        cases.push(("string", "SET", words(&[value])));
     }
-    let good = payloads[4].clone();
-    payloads.extend([Vec::new(), b"junk".to_vec(), good[..good.len() - 1].to_vec()]);
+    cases.push(("list", "RPUSH", words(&["a", "1", "-70000", &long])));
+    cases.push(("list", "RPUSH", many.clone()));
+    cases.push(("set", "SADD", words(&["1", "2", "70000"])));
+    cases.push(("set", "SADD", numbers));
+    cases.push(("set", "SADD", words(&["a", "b", "3"])));
+    cases.push(("set", "SADD", many.clone()));
+    cases.push(("hash", "HSET", pairs(some)));
+    cases.push(("hash", "HSET", pairs(&many)));
+    cases.push(("hash", "HSET", words(&["f", &long])));
+    cases.push(("zset", "ZADD", pairs(some)));
+    cases.push(("zset", "ZADD", pairs(&many)));
+    cases.push(("hll", "PFADD", some.to_vec()));
+    cases.push(("stream", "XADD", words(&["5-1", "f", "v", "g", "w"])));
+    for (kind, command, values) in cases {
+        client.ok(&["DEL", "k"])?;
+        pair.know(&values);
+        let mut call = vec![command.to_owned(), "k".to_owned()];
+        call.extend(values);
+        client.ok(&call)?;
+        if kind == "stream" {
+            client.ok(&["XADD", "k", "6-1", "f", "v"])?;
+            client.ok(&["XGROUP", "CREATE", "k", "g1", "0"])?;
+            client.ok(&["XREADGROUP", "GROUP", "g1", "alice", "COUNT", "1", "STREAMS", "k", ">"])?;
+        }
+        payloads.push((kind, client.ok(&["DUMP", "k"])?.bytes().unwrap_or_default().to_vec()));
+    }
+    let good = payloads[4].1.clone();
+    let harmed = [Vec::new(), b"junk".to_vec(), good[..good.len() - 1].to_vec()];
+    payloads.extend(harmed.map(|payload| ("string", payload)));
     for at in [0, 2, good.len() - 9, good.len() - 1] {
         let mut harmed = good.clone();
         harmed[at] ^= 0x40;
-        payloads.push(harmed);
+        payloads.push(("string", harmed));
     }
     client.ok(&["FLUSHALL"])?;
     Ok(payloads)

@@ -1,14 +1,14 @@
 //! Sends steps to both servers and compares what comes back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use harness::reply::write_command;
-use harness::{Client, Context, Dataset, Proxy, Reply, Result, Server, Value};
+use harness::{Client, Context, Proxy, Reply, Result, Server, Value};
 
-use super::generate::{SESSIONS, Words};
-use super::volatile;
+use super::generate::{SESSIONS, Words, default_thresholds};
+use super::{keyspaces, volatile};
 
 /// How the words of a command travel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,14 +20,14 @@ pub enum Encoding {
 /// One thing that happens to both servers.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A command on one of the open connections.
+    /// A command on one of the open connections, or several that only make sense together.
     Command {
         session: usize,
-        words: Words,
+        commands: Vec<Words>,
         encoding: Encoding,
     },
-    /// SCAN with these options from the first cursor to the last, as one set.
-    Sweep { words: Words },
+    /// SCAN, or one of a collection, from the first cursor, which comes before word `cursor_at`, to the last, as one set.
+    Sweep { words: Words, cursor_at: usize },
     /// Bytes on a connection of their own, to its end; a password may be set meanwhile.
     Raw { bytes: Vec<u8>, password: bool },
 }
@@ -98,6 +98,7 @@ impl Side {
                 "10",
             ],
             &["CONFIG", "SET", "repl-timeout", "60", "latency-monitor-threshold", "0"],
+            &default_thresholds(),
             &["CONFIG", "RESETSTAT"],
             &["SLOWLOG", "RESET"],
         ] {
@@ -117,6 +118,8 @@ pub struct Pair {
     known: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
     /// Commands sent and compared so far.
     pub compared: u64,
+    /// How many replies there were to each command, and how many were errors.
+    pub replies: BTreeMap<String, (u64, u64)>,
 }
 
 /// The reply (or why there is none) and its bytes.
@@ -146,12 +149,18 @@ impl Pair {
             b,
             known: HashSet::default(),
             compared: 0,
+            replies: BTreeMap::new(),
         })
     }
 
     /// A connection to the first server, for preparations.
     pub fn first(&self) -> Result<Client> {
         self.a.server.client()
+    }
+
+    /// Says that these words may turn up as keys or members.
+    pub fn know(&mut self, words: &[String]) {
+        self.known.extend(words.iter().map(|word| hash(word.as_bytes())));
     }
 
     /// The end of the second server's log, if it has ended.
@@ -175,7 +184,7 @@ impl Pair {
                         self.batch(*session, &steps[first..first + length], &mut queued[*session]),
                     )
                 }
-                Step::Sweep { words } => (1, self.sweep(words)?),
+                Step::Sweep { words, cursor_at } => (1, self.sweep(words, *cursor_at)?),
                 Step::Raw { bytes, password } => (1, self.raw(bytes, *password)?),
             };
             if let Some(mut mismatch) = outcome {
@@ -189,10 +198,7 @@ impl Pair {
 
     fn batch(&mut self, session: usize, steps: &[Step], queued: &mut Vec<Words>) -> Option<Mismatch> {
         let mut out = Vec::new();
-        for step in steps {
-            let Step::Command { words, encoding, .. } = step else {
-                continue;
-            };
+        for (_, words, encoding) in commands_of(steps) {
             self.known.extend(words.iter().map(|word| hash(word)));
             match encoding {
                 Encoding::Multibulk => write_command(&mut out, words),
@@ -202,21 +208,20 @@ impl Pair {
         let (a, b) = (&mut self.a.sessions[session], &mut self.b.sessions[session]);
         // A failure to send shows as a missing reply.
         let _ = (a.send_raw(&out), b.send_raw(&out));
-        for (at, step) in steps.iter().enumerate() {
-            let Step::Command { words, .. } = step else { continue };
+        for (at, words, _) in commands_of(steps) {
             let answer = |client: &mut Client| -> Answer { client.raw_reply().map_err(|error| error.to_string()) };
             let (a, b) = (
                 answer(&mut self.a.sessions[session]),
                 answer(&mut self.b.sessions[session]),
             );
             self.compared += 1;
+            self.count(words, &a);
             if let Some(why) = compare(words, &a, &b, queued, &|key| {
                 self.known.contains(&hash(key)) || key.starts_with(b"pop:")
             }) {
-                let topic = topic(words);
                 return Some(Mismatch {
                     step: at,
-                    topic,
+                    topic: topic(words),
                     why,
                     a: show(&a),
                     b: show(&b),
@@ -226,18 +231,18 @@ impl Pair {
         None
     }
 
-    fn sweep(&mut self, words: &Words) -> Result<Option<Mismatch>> {
+    fn sweep(&mut self, words: &Words, cursor_at: usize) -> Result<Option<Mismatch>> {
         let mut seen = Vec::new();
         for side in [&self.a, &self.b] {
             let mut client = side.connect()?;
-            seen.push(sweep_one(&mut client, words));
+            seen.push(sweep_one(&mut client, words, cursor_at));
         }
         self.compared += 1;
         let [a, b] = [seen.remove(0), seen.remove(0)];
         Ok((a != b).then(|| Mismatch {
             step: 0,
-            topic: "whole SCAN".into(),
-            why: "the keys seen by a whole SCAN differ".into(),
+            topic: format!("whole {}", topic(words)),
+            why: "what a whole SCAN sees differs".into(),
             a: format!("{a:?}"),
             b: format!("{b:?}"),
         }))
@@ -276,21 +281,46 @@ impl Pair {
         }))
     }
 
+    /// Counts a reply; those to a transaction count for what was queued.
+    fn count(&mut self, words: &Words, answer: &Answer) {
+        let Ok((value, _)) = answer else { return };
+        if *value == Value::Simple(b"QUEUED".to_vec()) {
+            return;
+        }
+        let (replies, errors) = self.replies.entry(topic(words)).or_default();
+        *replies += 1;
+        *errors += u64::from(value.as_error().is_some());
+    }
+
     fn keyspaces(&mut self, step: usize) -> Result<Option<Mismatch>> {
-        let a = Dataset::read(&self.a.server).context(|| "reading the first server's keys")?;
-        let (b, topic) = (Dataset::read(&self.b.server), "keyspaces".to_owned());
-        let differences = match b {
-            Ok(b) => a.differences(&b, 3_000, 5),
-            Err(error) => vec![format!("reading the second server's keys: {error}")],
-        };
-        Ok((!differences.is_empty()).then(|| Mismatch {
+        let (mut a, mut b) = (self.a.server.client()?, self.b.server.client()?);
+        let found = keyspaces::difference(&mut a, &mut b).context(|| "reading both servers' keys")?;
+        Ok(found.map(|(words, why, a, b)| Mismatch {
             step,
-            topic,
-            why: differences.join("\n    "),
-            a: String::new(),
-            b: String::new(),
+            topic: format!("the keys by {}", topic(&words)),
+            why: format!(
+                "{why}: {}",
+                words
+                    .iter()
+                    .map(|w| w.escape_ascii().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+            a,
+            b,
         }))
     }
+}
+
+/// The commands of steps that are commands, with the step that each is of.
+fn commands_of(steps: &[Step]) -> impl Iterator<Item = (usize, &Words, Encoding)> {
+    steps.iter().enumerate().flat_map(|(at, step)| {
+        let (commands, encoding) = match step {
+            Step::Command { commands, encoding, .. } => (commands.as_slice(), *encoding),
+            _ => (&[][..], Encoding::Multibulk),
+        };
+        commands.iter().map(move |words| (at, words, encoding))
+    })
 }
 
 fn hash(word: &[u8]) -> u64 {
@@ -302,8 +332,9 @@ fn hash(word: &[u8]) -> u64 {
 
 /// The command's name, with its subcommand where it has some.
 fn topic(words: &Words) -> String {
-    const CONTAINERS: [&str; 8] = [
-        "client", "config", "command", "debug", "object", "memory", "slowlog", "latency",
+    const CONTAINERS: [&str; 12] = [
+        "client", "config", "command", "debug", "object", "memory", "slowlog", "latency", "xgroup", "xinfo", "pubsub",
+        "pfdebug",
     ];
     let name = String::from_utf8_lossy(&words[0]).to_lowercase();
     match words.get(1) {
@@ -355,12 +386,12 @@ fn compare(
     }
 }
 
-fn sweep_one(client: &mut Client, words: &Words) -> std::collections::BTreeSet<String> {
+fn sweep_one(client: &mut Client, words: &Words, cursor_at: usize) -> std::collections::BTreeSet<String> {
     let mut seen = std::collections::BTreeSet::new();
     let mut cursor = b"0".to_vec();
     for _ in 0..10_000 {
-        let mut call = vec![b"SCAN".to_vec(), cursor.clone()];
-        call.extend(words.iter().cloned());
+        let mut call = words.clone();
+        call.insert(cursor_at, cursor.clone());
         match client.call(&call) {
             Ok(reply) => match reply.items() {
                 [next, keys] => {

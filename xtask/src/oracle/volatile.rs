@@ -17,6 +17,8 @@ enum Rule {
     Config,
     /// A cursor, and keys that were sent at some time.
     Cursor,
+    /// As [`Rule::Cursor`], of keys and values in turn.
+    CursorPairs,
     /// A key that was sent at some time.
     KnownKey,
     /// The same value inside, whichever way it is compressed.
@@ -31,7 +33,31 @@ enum Rule {
     Words,
     /// The same, in any order on every level.
     AnyOrderDeep,
+    /// The same pairs, as a map or flat, in any order.
+    Pairs,
+    /// As many elements, or none; which ones is chance. All of them were sent at some time.
+    Sample,
+    /// As [`Rule::Sample`], of elements that are keys of a collection and their values.
+    SamplePairs,
+    /// The same, but that some fields tell times or what the memory looks like: [`STREAM_OWN`].
+    Stream,
+    /// Entries that wait: id, consumer, and how long, which is not compared.
+    Pending,
+    /// An id that was made from the clock if `*` was asked for.
+    NewId,
+    /// The same in any order where BY leaves ties or sorts not at all; of these LIMIT takes whichever.
+    Sorted,
 }
+
+/// Fields of XINFO that tell a time, or count nodes of the server's own.
+const STREAM_OWN: &[&str] = &[
+    "idle",
+    "inactive",
+    "seen-time",
+    "active-time",
+    "radix-tree-nodes",
+    "radix-tree-keys",
+];
 
 /// Command (and subcommand) in lower case; the longest that fits counts.
 const RULES: &[(&str, Rule)] = &[
@@ -45,6 +71,28 @@ const RULES: &[(&str, Rule)] = &[
     ("scan", Rule::Cursor),
     ("randomkey", Rule::KnownKey),
     ("dump", Rule::Dump),
+    ("smembers", Rule::AnyOrder),
+    ("sinter", Rule::AnyOrder),
+    ("sunion", Rule::AnyOrder),
+    ("sdiff", Rule::AnyOrder),
+    ("hkeys", Rule::AnyOrder),
+    ("hvals", Rule::AnyOrder),
+    ("hgetall", Rule::Pairs),
+    ("spop", Rule::Sample),
+    ("srandmember", Rule::Sample),
+    ("hrandfield", Rule::SamplePairs),
+    ("zrandmember", Rule::SamplePairs),
+    ("sscan", Rule::Cursor),
+    ("hscan", Rule::CursorPairs),
+    ("zscan", Rule::CursorPairs),
+    ("sort", Rule::Sorted),
+    ("sort_ro", Rule::Sorted),
+    ("xadd", Rule::NewId),
+    ("xinfo", Rule::Stream),
+    ("xinfo help", Rule::Shape),
+    ("xgroup help", Rule::Shape),
+    ("xpending", Rule::Pending),
+    ("pubsub help", Rule::Shape),
     // Stock shares small numbers between keys, and with them the time of the last access.
     ("object idletime", Rule::Shape),
     ("object refcount", Rule::Shape),
@@ -138,15 +186,8 @@ pub fn difference(words: &[Vec<u8>], a: &Value, b: &Value, known: &dyn Fn(&[u8])
             return (!same).then(|| format!("the settings differ: {parts:?}, only in the second: {more:?}"));
         }
         Some(Rule::KnownKey) => kind(a) == kind(b) && b.bytes().is_none_or(known),
-        Some(Rule::Cursor) => match (a.items(), b.items()) {
-            ([_, _], [cursor, keys]) => {
-                let number = cursor
-                    .bytes()
-                    .is_some_and(|c| !c.is_empty() && c.iter().all(u8::is_ascii_digit));
-                number && keys.items().iter().all(|key| key.bytes().is_some_and(known))
-            }
-            _ => false,
-        },
+        Some(Rule::Cursor) => cursor(a, b, 1, known),
+        Some(Rule::CursorPairs) => cursor(a, b, 2, known),
         Some(Rule::Dump) => match (a.bytes(), b.bytes()) {
             (Some(a), Some(b)) => dumped(a).is_some() && dumped(a) == dumped(b),
             _ => false,
@@ -158,6 +199,26 @@ pub fn difference(words: &[Vec<u8>], a: &Value, b: &Value, known: &dyn Fn(&[u8])
         }
         Some(Rule::Info) => return info(&a.text(), &b.text()),
         Some(Rule::Hello) => kind(a) == kind(b) && without_id(a) == without_id(b),
+        Some(Rule::Pairs) => kind(a) == kind(b) && pairs(a) == pairs(b),
+        Some(Rule::Sample) => match (a.items(), b.items()) {
+            ([], []) => kind(a) == kind(b) && b.bytes().is_none_or(known),
+            (a, b) => a.len() == b.len() && b.iter().all(|item| item.bytes().is_some_and(known)),
+        },
+        Some(Rule::SamplePairs) => {
+            let kinds = |value: &Value| -> Vec<_> {
+                let items = value.items().iter();
+                items.map(|item| (kind(item), item.items().len())).collect()
+            };
+            kind(a) == kind(b) && kinds(a) == kinds(b)
+        }
+        Some(Rule::Stream) => stream(a) == stream(b),
+        Some(Rule::Pending) => pending(a) == pending(b),
+        Some(Rule::NewId) => kind(a) == kind(b) && words.iter().any(|word| word == b"*"),
+        Some(Rule::Sorted) => {
+            let said = |wanted: &[u8]| words.iter().any(|word| word.eq_ignore_ascii_case(wanted));
+            let unordered = said(b"by") && kind(a) == kind(b) && a.items().len() == b.items().len();
+            unordered && (said(b"limit") || multiset(a.items()) == multiset(b.items()))
+        }
         Some(Rule::Words) => wordy(&a.text()) == wordy(&b.text()),
     };
     (!same).then(|| {
@@ -188,6 +249,81 @@ fn multiset(items: &[Value]) -> Vec<String> {
     let mut texts: Vec<String> = items.iter().map(Reply::show).collect();
     texts.sort();
     texts
+}
+
+/// Whether both are a cursor and elements, of which every `step`-th is known.
+fn cursor(a: &Value, b: &Value, step: usize, known: &dyn Fn(&[u8]) -> bool) -> bool {
+    let ([_, theirs], [cursor, ours]) = (a.items(), b.items()) else {
+        return false;
+    };
+    let number = cursor
+        .bytes()
+        .is_some_and(|c| !c.is_empty() && c.iter().all(u8::is_ascii_digit));
+    let even = ours.items().len().is_multiple_of(step) && kind(theirs) == kind(ours);
+    let keys = ours.items().iter().step_by(step);
+    number && even && keys.into_iter().all(|key| key.bytes().is_some_and(known))
+}
+
+fn pairs(value: &Value) -> Vec<String> {
+    let mut texts: Vec<String> = match value {
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(k, v)| format!("{} {}", k.show(), v.show()))
+            .collect(),
+        other => {
+            let chunks = other.items().chunks(2);
+            chunks.map(|pair| pair.iter().map(Reply::show).collect()).collect()
+        }
+    };
+    texts.sort();
+    texts
+}
+
+/// What XINFO says, without the values of [`STREAM_OWN`]; and without the time of each delivery, which is the third of four
+/// fields, or the second of three.
+fn stream(value: &Value) -> String {
+    let own = |name: &Value| STREAM_OWN.contains(&name.text().as_str());
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    match value {
+        Value::Map(pairs) => {
+            let fields = pairs.iter().map(|(name, value)| match own(name) {
+                true => name.text(),
+                false => format!("{}: {}", name.text(), stream(value)),
+            });
+            list(fields.collect())
+        }
+        Value::Array(items) if delivery(items) => {
+            let time = items.len() - 2;
+            let fields = items.iter().enumerate().filter(|(at, _)| *at != time);
+            list(fields.map(|(_, item)| item.show()).collect())
+        }
+        Value::Array(items) => {
+            let mut out = Vec::new();
+            let mut hide = false;
+            for item in items {
+                out.push(if std::mem::take(&mut hide) {
+                    "…".into()
+                } else {
+                    stream(item)
+                });
+                hide = item
+                    .bytes()
+                    .is_some_and(|name| STREAM_OWN.iter().any(|own| own.as_bytes() == name));
+            }
+            list(out)
+        }
+        other => other.show(),
+    }
+}
+
+/// An id, perhaps a consumer, a time and a count.
+fn delivery(items: &[Value]) -> bool {
+    let id = |value: &Value| value.bytes().is_some_and(|bytes| bytes.contains(&b'-'));
+    matches!(items, [first, .., Value::Int(_), Value::Int(_)] if id(first) && items.len() <= 4)
+}
+
+fn pending(value: &Value) -> String {
+    stream(value)
 }
 
 fn any_order(value: &Value) -> String {
@@ -314,10 +450,16 @@ fn info(a: &str, b: &str) -> Option<String> {
 }
 
 /// The value inside DUMP's answer (its type, then the text with compression undone) and the version in its footer.
+///
+/// Of other types than strings only which form of them it is: they hold their elements in any order, and compressed pieces.
 fn dumped(payload: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    const STRING: u8 = 0;
     let (body, footer) = payload.split_at_checked(payload.len().checked_sub(10)?)?;
     let version = footer[..2].to_vec();
     let (&kind, rest) = body.split_first()?;
+    if kind != STRING {
+        return Some((vec![kind], version));
+    }
     let text = match rest.first()? {
         // Compressed: compressed length, length, data.
         0xC3 => {

@@ -281,6 +281,10 @@ fn write_combination(
         } else {
             slot.into_string_slot()
         };
+        if at == 0 && in_place {
+            // A destination that is absent or shorter counts as going on with zeros, and now does.
+            slot.stretch(length);
+        }
         slot.patch(at, piece);
         if at + piece.len() == length {
             slot.clear_expiry();
@@ -499,6 +503,10 @@ mod tests {
             6
             > BITPOS c 1
             3
+            > BITOP OR new new a
+            200001
+            > BITCOUNT new
+            10
             > SETBIT c 4294967295 1
             0
             > STRLEN c
