@@ -12,9 +12,13 @@ const CATEGORIES: &[(&str, Belongs)] = &[
         spec.all_flags().has(Flags::READONLY) && spec.category != Category::Scripting
     }),
     ("write", |spec| spec.all_flags().has(Flags::WRITE)),
-    ("set", |spec| spec.category == Category::Set),
-    ("sortedset", |spec| spec.category == Category::SortedSet),
-    ("list", |spec| spec.category == Category::List),
+    ("set", |spec| spec.category == Category::Set || spec.acl.has(Acl::SET)),
+    ("sortedset", |spec| {
+        spec.category == Category::SortedSet || spec.acl.has(Acl::SORTED_SET)
+    }),
+    ("list", |spec| {
+        spec.category == Category::List || spec.acl.has(Acl::LIST)
+    }),
     ("hash", |spec| spec.category == Category::Hash),
     ("string", |spec| {
         spec.category == Category::String || spec.acl.has(Acl::STRING)

@@ -22,8 +22,16 @@ pub fn has_keys(spec: &Spec) -> bool {
 #[must_use]
 pub fn find(spec: &Spec, args: Args<'_>) -> Vec<KeyPosition> {
     if let Some(get_keys) = spec.get_keys {
-        let flags = spec.keys.first().map_or(KeyFlags::NONE, |keys| keys.flags);
-        return get_keys(args).into_iter().map(|at| KeyPosition { at, flags }).collect();
+        // The first key is what the first spec says, the others are what the last says.
+        let flags_of = |key_spec: Option<&KeySpec>| key_spec.map_or(KeyFlags::NONE, |keys| keys.flags);
+        let flags = [flags_of(spec.keys.first()), flags_of(spec.keys.last())];
+        let positions = get_keys(args).into_iter().enumerate();
+        return positions
+            .map(|(index, at)| KeyPosition {
+                at,
+                flags: flags[index.min(1)],
+            })
+            .collect();
     }
     let mut keys = Vec::new();
     for key_spec in spec

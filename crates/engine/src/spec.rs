@@ -283,6 +283,12 @@ bit_set! {
         ADMIN = 4, "admin";
         /// `@string`
         STRING = 5, "string";
+        /// `@set`
+        SET = 6, "set";
+        /// `@sortedset`
+        SORTED_SET = 7, "sortedset";
+        /// `@list`
+        LIST = 8, "list";
     }
 }
 

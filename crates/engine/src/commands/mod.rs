@@ -30,6 +30,7 @@ pub mod scan;
 pub mod set_algebra;
 pub mod set_random;
 pub mod sets;
+pub mod sort;
 pub mod streams;
 mod string_options;
 pub mod string_parts;
@@ -105,6 +106,8 @@ pub static ALL: &[&Spec] = &[
     &object::OBJECT,
     &scan::KEYS,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     // strings
     &counters::DECR,
     &counters::DECRBY,

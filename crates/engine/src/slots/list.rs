@@ -159,4 +159,17 @@ impl KeySlot<'_, '_> {
     pub fn list_builder(&self) -> ListBuilder {
         ListBuilder::new(&self.encodings(), self.db().account())
     }
+
+    /// Puts a list here, in place of whatever is there; an empty one takes away what is there.
+    pub fn store_list(mut self, mut list: ListBuilder, event: Event) {
+        if list.is_empty() {
+            self.remove(Event::DEL);
+            return;
+        }
+        let len = list.len();
+        self.make_way();
+        self.create(list.finish());
+        self.keys.note_expiry(self.key, None);
+        self.commit(len, event);
+    }
 }
