@@ -49,7 +49,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ("pause-cron", 1..=1, pause_cron),
     ("populate", 1..=3, populate),
     ("protocol", 1..=1, protocol),
-    ("quicklist-packed-threshold", 1..=1, |ctx, _| ok(ctx)),
+    ("quicklist-packed-threshold", 1..=1, set_packed_threshold),
     ("reload", 0..=3, reload),
     ("replicate", 1..=usize::MAX, replicate),
     ("replybuffer", 2..=2, |ctx, _| ok(ctx)),
@@ -121,6 +121,18 @@ fn set_active_expire(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 fn set_skip_checksum(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     ctx.engine.data.settings.skip_checksum = args.int(2)? != 0;
+    ok(ctx)
+}
+
+/// From how many bytes on a list element gets a node of its own.
+fn set_packed_threshold(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+    const MOST_BYTES: u64 = (1 << 32) - (1 << 20);
+    const BAD: Error = Error::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    let bytes = config::numbers::parse_memory(args.get(2)).filter(|bytes| *bytes <= MOST_BYTES);
+    ctx.engine.data.settings.encodings.list_packed_threshold = match bytes.ok_or(BAD)? {
+        0 => keyspace::Encodings::default().list_packed_threshold,
+        bytes => bytes,
+    };
     ok(ctx)
 }
 
@@ -382,6 +394,10 @@ fn help(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         (
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
             "Whether checksums of RDB files and DUMP payloads are passed over.",
+        ),
+        (
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "From how many bytes on a list element gets a node of its own; 0 is the default, 1gb.",
         ),
         ("SLEEP <seconds>", "Stops the server for so long."),
         (
