@@ -18,7 +18,7 @@ use crate::latency::LatencyMonitor;
 use crate::outbox::News;
 use crate::pause::Pauses;
 use crate::pubsub::{PubSub, Scope};
-use crate::session::{Blocked, Peer, SessionId, Sessions};
+use crate::session::{Blocked, Peer, Session, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
@@ -183,6 +183,9 @@ impl Engine {
         };
         self.sessions[id].last_command = Some(command);
         self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
+        if self.data.outbox.someone_caches {
+            self.limit_tracked_keys(self.data.settings.tracked_keys_max);
+        }
         // Whoever hears of what had to go hears it before any reply.
         self.deliver();
         match gates::check(&self.request(id, command), &self.data.settings) {
@@ -367,6 +370,9 @@ impl Engine {
 
     fn run_top_level(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>) {
         let mut out = std::mem::take(&mut self.sessions[id].out);
+        if out.capacity() < Session::LEAST_REPLY_BUFFER_BYTES {
+            out.reserve(Session::LEAST_REPLY_BUFFER_BYTES);
+        }
         let before = out.len();
         self.run(host, id, command, args, &mut out);
         match self.table[command].spec.handler {
@@ -455,7 +461,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> crate::error::Result {
         if self.in_exec && self.became_read_only(id, command) {
-            return Err(gates::READ_ONLY);
+            host.diverge(self);
         }
         let session = &mut self.sessions[id];
         let reply = Reply::new(out, session.proto);
@@ -588,7 +594,8 @@ impl Engine {
         self.scratch = out;
     }
 
-    /// Whether a write stands in a queue that a primary accepted, behind a REPLICAOF: our data is not ours to change any more.
+    /// Whether a write stands in a queue that a primary accepted, behind a REPLICAOF: it is made, as stock servers do,
+    /// and our data has no history any more.
     fn became_read_only(&self, id: SessionId, command: CommandId) -> bool {
         let settings = &self.data.settings;
         settings.role == crate::settings::Role::Replica

@@ -47,6 +47,9 @@ pub trait Host: Any {
     /// Itself, for server commands to cast.
     fn as_any(&mut self) -> &mut dyn Any;
 
+    /// A transaction that made this server a replica writes on: its data is that of no history.
+    fn diverge(&mut self, _engine: &mut Engine) {}
+
     /// Sends keys to another server, now.
     fn migrate(&mut self, job: &Job) -> Outcome {
         let _ = job;

@@ -111,6 +111,12 @@ impl Propagation {
         self.finish(Together::Never);
     }
 
+    /// Forgets the effects of the execution under way; whether there were any.
+    pub fn drop_unit(&mut self) -> bool {
+        self.unit.clear();
+        std::mem::take(&mut self.unit_effects) > 0
+    }
+
     fn finish(&mut self, together: Together) {
         if self.unit_effects == 0 {
             return;

@@ -158,6 +158,10 @@ pub struct Session {
     pub out: Vec<u8>,
     /// How much of `out` has been sent.
     pub sent: usize,
+    /// The most that `out` held since the timer last looked.
+    pub out_peak: usize,
+    /// When the peak began anew, monotonic ms.
+    pub out_peak_since_ms: u64,
     /// Since when its output has been over the soft limit, monotonic ms.
     pub over_soft_limit_since_ms: Option<u64>,
     /// When it began.
@@ -203,6 +207,8 @@ impl Session {
             parser: Parser::default(),
             out: Vec::new(),
             sent: 0,
+            out_peak: 0,
+            out_peak_since_ms: now.mono_ms(),
             over_soft_limit_since_ms: None,
             created: now,
             last_active: now,
@@ -233,6 +239,34 @@ impl Session {
     #[must_use]
     pub fn is_confined_to_pubsub(&self) -> bool {
         self.subscriptions.is_some() && self.proto == Proto::Resp2
+    }
+
+    /// Bytes waiting to be sent beyond what every client may have: what limits of output count.
+    #[must_use]
+    pub fn overflow_bytes(&self) -> usize {
+        self.unsent_bytes().saturating_sub(Self::REPLY_BUFFER_BYTES)
+    }
+
+    /// Up to so many bytes of output are a client's reply buffer; what is beyond stock servers keep in a list of blocks
+    /// of that size, and CLIENT LIST shows it apart.
+    pub const REPLY_BUFFER_BYTES: usize = 16 << 10;
+
+    /// A reply buffer is at least so large once it has been used.
+    pub const LEAST_REPLY_BUFFER_BYTES: usize = 1 << 10;
+
+    /// Gives back room that the output has not needed for a while: `reset_ms` after which a peak counts no more (`None`:
+    /// it always counts). Whether it did.
+    pub fn fit_output(&mut self, now_ms: u64, reset_ms: Option<u64>) -> bool {
+        let wanted = (self.out_peak + 1).max(Self::LEAST_REPLY_BUFFER_BYTES);
+        let shrinks = self.out.is_empty() && self.out_peak < self.out.capacity() / 2 && wanted < self.out.capacity();
+        if shrinks {
+            self.out.shrink_to(wanted);
+        }
+        if reset_ms.is_some_and(|reset_ms| now_ms.saturating_sub(self.out_peak_since_ms) > reset_ms) {
+            self.out_peak = self.out.len();
+            self.out_peak_since_ms = now_ms;
+        }
+        shrinks
     }
 
     /// Whether this session is the primary's stream, whose commands pass every gate.

@@ -143,6 +143,8 @@ pub struct Settings {
     pub active_expire: bool,
     /// Whether checksums of RDB files and DUMP payloads are passed over, as DEBUG asks.
     pub skip_checksum: bool,
+    /// How many keys are remembered for those who cache them; 0: any number.
+    pub tracked_keys_max: usize,
     /// Which keyspace events are published.
     pub key_events: KeyEvents,
     /// Whether RESTORE checks its payload deeply.
@@ -186,6 +188,7 @@ impl Default for Settings {
             lazy_expire: false,
             active_expire: true,
             skip_checksum: false,
+            tracked_keys_max: 1_000_000,
             key_events: KeyEvents::default(),
             sanitize_dump_payload: false,
             client_output_hard_bytes: 0,

@@ -24,6 +24,7 @@ pub struct Stats {
     pub expire_cycle_us: u64,
     pub expire_time_cap_reached: u64,
     pub evicted_clients: u64,
+    pub reply_buffer_shrinks: u64,
     pub dump_payload_sanitizations: u64,
     /// Errors by code word. At most [`Stats::MAX_ERROR_CODES`] words are told apart.
     pub errors: BTreeMap<String, u64>,

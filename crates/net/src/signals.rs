@@ -4,7 +4,7 @@
 //!   SIGTERM, SIGINT ──► handler: set a bit, write the waker's eventfd ──► poller ──► Signals::take
 //!   second SIGINT   ──► handler: leave at once
 //!   SIGHUP, SIGPIPE ──► ignored
-//!   SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT ──► handler: one line to the log, then the default action
+//!   SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT ──► handler: a line and the stack to the log, then the default action
 //! ```
 
 use std::io;
@@ -61,8 +61,10 @@ impl Signals {
         Ok(Self { _waker: waker.clone() })
     }
 
-    /// Has a crash write one line to the log before the process dies of it.
+    /// Has a crash write a line and the stack to the log before the process dies of it.
     pub fn install_crash_handler() -> io::Result<()> {
+        // The first call may load a library, which a handler must not do.
+        stack(&mut [std::ptr::null_mut(); 1]);
         for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT] {
             // On the alternative stack that the runtime gives every thread, since the usual one may be what overflowed.
             let flags = libc::SA_RESETHAND | libc::SA_NODEFER | libc::SA_ONSTACK;
@@ -144,10 +146,40 @@ extern "C" fn on_crash(signal: libc::c_int) {
         line[at + 1] = b'0' + (signal % 10) as u8;
     }
     write_raw(&line);
+    write_stack();
     // SAFETY: `raise` is async-signal-safe. The handler is reset by SA_RESETHAND, so this ends the process as the
     // signal would have.
     unsafe { libc::raise(signal) };
 }
+
+/// The addresses that this thread's functions return to, innermost first; how many there are.
+#[cfg(target_env = "gnu")]
+fn stack(frames: &mut [*mut libc::c_void]) -> libc::c_int {
+    let room = libc::c_int::try_from(frames.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `frames` has room for as many pointers as are asked for.
+    unsafe { libc::backtrace(frames.as_mut_ptr(), room) }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn stack(_frames: &mut [*mut libc::c_void]) -> libc::c_int {
+    0
+}
+
+/// Writes this thread's stack to the log, a line for each function. A second crash while it does so ends the process: the
+/// handler is reset.
+#[cfg(target_env = "gnu")]
+fn write_stack() {
+    const DEEPEST: usize = 100;
+    let mut frames = [std::ptr::null_mut(); DEEPEST];
+    let count = stack(&mut frames);
+    write_raw(b"\n------ STACK TRACE ------\n");
+    // SAFETY: the first `count` pointers were filled in. It allocates nothing, and takes no lock but that of the loader.
+    unsafe { libc::backtrace_symbols_fd(frames.as_ptr(), count, LOG_FD.load(Ordering::SeqCst)) };
+    write_raw(b"\n");
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn write_stack() {}
 
 fn write_raw(text: &[u8]) {
     // SAFETY: `write` is async-signal-safe, and the buffer lives until it returns.

@@ -34,6 +34,8 @@ pub struct ServerState {
     pub meters: crate::node::Meters,
     /// Background expiry and the rest of the timer are stopped (DEBUG PAUSE-CRON).
     pub cron_paused: bool,
+    /// After how many milliseconds the peak of a client's output counts no more (DEBUG REPLYBUFFER).
+    pub reply_buffer_peak_reset_ms: Option<u64>,
     /// A shutdown that waits for replicas.
     pub shutdown: Option<crate::shutdown::Pending>,
 }
@@ -46,6 +48,10 @@ impl Host for ServerState {
 
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+
+    fn diverge(&mut self, engine: &mut Engine) {
+        crate::replication::diverge(self, engine);
     }
 
     fn migrate(&mut self, job: &Job) -> Outcome {

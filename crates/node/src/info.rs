@@ -457,12 +457,9 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.field("dump_payload_sanitizations", stats.dump_payload_sanitizations);
     text.field("total_reads_processed", stats.reads_processed);
     text.field("total_writes_processed", stats.writes_processed);
-    text.zeros(&[
-        "io_threaded_reads_processed",
-        "io_threaded_writes_processed",
-        "reply_buffer_shrinks",
-        "reply_buffer_expands",
-    ]);
+    text.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    text.field("reply_buffer_shrinks", stats.reply_buffer_shrinks);
+    text.zeros(&["reply_buffer_expands"]);
 }
 
 fn replication(facts: &Facts<'_>, text: &mut Text) {

@@ -82,6 +82,9 @@ impl Rate {
     }
 }
 
+/// After how long room that a client's output has not needed is given back.
+pub(crate) const REPLY_BUFFER_PEAK_RESET_MS: u64 = 5000;
+
 /// How many keys one round of the background expiry deletes at most before it looks at the clock.
 const EXPIRE_BATCH: usize = 64;
 
@@ -120,6 +123,7 @@ impl Node {
             config_file: None,
             meters: Meters::default(),
             cron_paused: false,
+            reply_buffer_peak_reset_ms: Some(REPLY_BUFFER_PEAK_RESET_MS),
             shutdown: None,
             config,
         };
@@ -334,6 +338,7 @@ impl Node {
             return;
         };
         session.sent += bytes;
+        session.out_peak = session.out_peak.max(session.out.len());
         if session.sent == session.out.len() {
             session.out.clear();
             session.sent = 0;
@@ -363,8 +368,8 @@ impl Node {
             self.engine.serve_ready(&mut self.state);
             self.measure(now);
             self.close_idle_sessions(now);
-            let most = usize::try_from(self.state.config.tracking_table_max_keys).unwrap_or(0);
-            self.engine.limit_tracked_keys(most);
+            self.engine
+                .limit_tracked_keys(self.engine.data.settings.tracked_keys_max);
         }
         self.enforce_output_limits(now);
         self.limit_all_clients();
@@ -422,7 +427,7 @@ impl Node {
         meters.peak_memory = meters.peak_memory.max(self.state.outside.allocated_bytes());
         /// After how long a client's read buffer is shown as given back.
         const IDLE_MS: u64 = 2000;
-        let (mut input, mut output) = (0, 0);
+        let (mut input, mut output, mut shrinks) = (0, 0, 0);
         for session in self.engine.sessions.iter_mut() {
             // The memory itself went back when the last request was complete.
             if now.mono_ms().saturating_sub(session.last_active.mono_ms()) > IDLE_MS {
@@ -430,7 +435,9 @@ impl Node {
             }
             input = input.max(session.query_capacity);
             output = output.max(session.out.capacity());
+            shrinks += u64::from(session.fit_output(now.mono_ms(), self.state.reply_buffer_peak_reset_ms));
         }
+        self.engine.data.stats.reply_buffer_shrinks += shrinks;
         meters.recent_max_input_buffer = input;
         meters.recent_max_output_buffer = output;
     }
@@ -459,7 +466,7 @@ impl Node {
             return;
         };
         let hard_limit_bytes = limits.of(session).hard_bytes();
-        let over = hard_limit_bytes > 0 && session.unsent_bytes() as u64 >= hard_limit_bytes;
+        let over = hard_limit_bytes > 0 && session.overflow_bytes() as u64 >= hard_limit_bytes;
         if !over || session.kind != Kind::Normal {
             return;
         }

@@ -42,6 +42,7 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     let packed_threshold = settings.encodings.list_packed_threshold;
     settings.encodings = encodings(config);
     settings.encodings.list_packed_threshold = packed_threshold;
+    settings.tracked_keys_max = usize::try_from(config.tracking_table_max_keys).unwrap_or(0);
     let letters = b"g$lshzxetdnKEm".iter();
     let wanted = letters.filter(|letter| config.notify_keyspace_events.wants(**letter));
     settings.key_events = KeyEvents::of(wanted.map(|letter| char::from(*letter)));
@@ -156,7 +157,7 @@ impl ClientOutputLimit {
     /// Whether the session is over the hard limit, or has been over the soft one for too long. Keeps its mark of since
     /// when.
     pub fn exceeded(self, session: &mut Session, now: Now) -> bool {
-        let unsent = session.unsent_bytes() as u64;
+        let unsent = session.overflow_bytes() as u64;
         if self.soft_bytes == 0 || unsent < self.soft_bytes {
             session.over_soft_limit_since_ms = None;
         } else {

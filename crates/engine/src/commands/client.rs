@@ -196,9 +196,6 @@ impl ClientType {
     }
 }
 
-/// The size of stock's first output buffer.
-const FIRST_BUFFER_BYTES: usize = 16 << 10;
-
 /// One line of CLIENT LIST, without its end.
 pub fn describe(engine: &Engine, session: &Session) -> String {
     let now = engine.now;
@@ -211,8 +208,8 @@ pub fn describe(engine: &Engine, session: &Session) -> String {
     let command = session.last_command.map_or("NULL", |id| &engine.table[id].full_name);
     // Stock has a first buffer of fixed size and a list of further ones.
     let pending = session.unsent_bytes();
-    let first = pending.min(FIRST_BUFFER_BYTES);
-    let (further, blocks) = (pending - first, (pending - first).div_ceil(FIRST_BUFFER_BYTES));
+    let first = pending.min(Session::REPLY_BUFFER_BYTES);
+    let (further, blocks) = (pending - first, (pending - first).div_ceil(Session::REPLY_BUFFER_BYTES));
     let total = engine.client_bytes(session);
     // Writing to a string cannot fail.
     let _ = write!(
@@ -235,8 +232,8 @@ pub fn describe(engine: &Engine, session: &Session) -> String {
             .query_capacity
             .saturating_sub(session.query_bytes + session.argument_bytes),
         session.argument_bytes,
-        session.out.capacity(),
-        session.out.capacity(),
+        session.out.capacity().min(Session::REPLY_BUFFER_BYTES),
+        session.out_peak.min(Session::REPLY_BUFFER_BYTES),
         if pending > 0 { "rw" } else { "r" },
         if session.authenticated {
             "default"

@@ -52,7 +52,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ("quicklist-packed-threshold", 1..=1, set_packed_threshold),
     ("reload", 0..=3, reload),
     ("replicate", 1..=usize::MAX, replicate),
-    ("replybuffer", 2..=2, |ctx, _| ok(ctx)),
+    ("replybuffer", 2..=2, reply_buffer),
     ("segfault", 0..=0, |ctx, _| crash(ctx, Crash::Segfault)),
     ("set-active-expire", 1..=1, set_active_expire),
     ("set-disable-deny-scripts", 1..=1, |ctx, _| ok(ctx)),
@@ -111,6 +111,19 @@ fn config_rewrite_force_all(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result 
 
 fn pause_cron(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     split(ctx).0.cron_paused = args.int(2)? != 0;
+    ok(ctx)
+}
+
+fn reply_buffer(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+    let word = args.get(3).to_ascii_lowercase();
+    if !args.is(2, "peak-reset-time") {
+        return Err(Error::Syntax);
+    }
+    split(ctx).0.reply_buffer_peak_reset_ms = match &word[..] {
+        b"never" => None,
+        b"reset" => Some(crate::node::REPLY_BUFFER_PEAK_RESET_MS),
+        _ => Some(args.int(3)?.unsigned_abs()),
+    };
     ok(ctx)
 }
 

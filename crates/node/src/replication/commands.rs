@@ -106,11 +106,14 @@ fn replicaof(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let port = args.int(2).ok().and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or(Error::fixed("ERR Invalid master port"))?;
     let host = args.text(1);
-    // In a transaction: what it has written so far is a primary's, and belongs in the stream.
-    engine.data.propagation.end_unit();
+    // In a transaction: nothing of it reaches replicas, as with stock servers, and so our data leaves the history.
+    let writes_were_made = engine.data.propagation.drop_unit();
     let changed = with_machines(state, engine, |machines, now, asked| {
         machines.on_replicaof(now, &host, port, asked)
     });
+    if writes_were_made {
+        super::diverge(state, engine);
+    }
     if changed == Retarget::Unchanged {
         ctx.reply.simple("OK Already connected to specified master");
         return Ok(());

@@ -204,6 +204,13 @@ pub fn session_closed(node: &mut Node, id: SessionId) {
     });
 }
 
+/// The data of this server is not what its history says: no partial sync may go on from it, here or elsewhere.
+pub fn diverge(state: &mut ServerState, engine: &mut Engine) {
+    with_machines(state, engine, |machines, now, asked| {
+        machines.on_dataset_replaced(now, asked);
+    });
+}
+
 /// A client in WAIT waits no longer: how many replicas have acknowledged the offset that it waited for.
 pub fn end_wait(state: &mut ServerState, engine: &mut Engine, waiter: SessionId, offset: Offset) -> u64 {
     collect(state, engine);
