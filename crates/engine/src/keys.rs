@@ -655,6 +655,11 @@ impl<'a> Writer<'a> {
         self.commits += 1;
     }
 
+    /// Counts more changes than commits have, where stock counts what a command stores.
+    pub fn count_changes(&mut self, changes: u64) {
+        self.commits += changes;
+    }
+
     /// Lets two databases change places. With itself a database changes nothing, but the command counts as a change.
     pub fn swap_dbs(&mut self, a: DbIndex, b: DbIndex) {
         if a == b {

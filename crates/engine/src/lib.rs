@@ -18,6 +18,7 @@ pub mod error;
 pub mod eviction;
 pub mod execute;
 pub mod gates;
+pub mod geo;
 pub mod host;
 pub mod hyperloglog;
 pub mod key_positions;

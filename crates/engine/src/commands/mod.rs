@@ -9,6 +9,8 @@ pub mod counters;
 pub mod databases;
 pub mod dump;
 pub mod expire;
+pub mod geo;
+pub mod geo_search;
 pub mod hash_counters;
 pub mod hash_expire;
 mod hash_options;
@@ -237,6 +239,17 @@ pub static ALL: &[&Spec] = &[
     &set_algebra::SUNIONSTORE,
     &set_random::SPOP,
     &set_random::SRANDMEMBER,
+    // places
+    &geo::GEOADD,
+    &geo::GEODIST,
+    &geo::GEOHASH,
+    &geo::GEOPOS,
+    &geo_search::GEORADIUS,
+    &geo_search::GEORADIUSBYMEMBER,
+    &geo_search::GEORADIUSBYMEMBER_RO,
+    &geo_search::GEORADIUS_RO,
+    &geo_search::GEOSEARCH,
+    &geo_search::GEOSEARCHSTORE,
     // sorted sets
     &zset_algebra::ZDIFF,
     &zset_algebra::ZDIFFSTORE,

@@ -202,7 +202,7 @@ pub(super) fn score(args: Args<'_>, at: usize) -> Result<f64> {
 
 /// Replies with the number of new members (with `CH`, of changed ones, too), or with `INCR` with the new score.
 /// Propagated verbatim: the same additions give the same sums everywhere.
-fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result {
+pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result {
     let key = args.key(1);
     let options = AddOptions::parse(args, rule)?;
     let rule = options.rule;
