@@ -119,9 +119,12 @@ impl Engine {
         let started = self.read_clock();
         let limit = self.data.settings.maxmemory;
         let budget_us = budget_us(self.data.settings.eviction_tenacity);
-        let mut evicted = 0_u64;
+        // What is told of an eviction takes memory itself: that must not lead to more of them, so what the dataset gives
+        // up is reckoned with, not what memory says meanwhile.
+        let wanted = host.counted_memory(&self.data).saturating_sub(limit);
+        let (mut evicted, mut freed) = (0_u64, 0);
         let room = loop {
-            if host.counted_memory(&self.data) <= limit {
+            if freed >= wanted {
                 self.evictor.note_within(self.now.mono_us);
                 break Room::Within;
             }
@@ -129,7 +132,7 @@ impl Engine {
                 break Room::Full;
             };
             let began = self.read_clock();
-            self.data.evict(db, &key);
+            freed += self.data.evict(db, &key);
             self.note_latency("eviction-del", self.read_clock().saturating_sub(began));
             evicted += 1;
             let out_of_time = evicted.is_multiple_of(KEYS_PER_LOOK)

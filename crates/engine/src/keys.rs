@@ -99,12 +99,15 @@ impl Data {
         self.notify(db, Event::EXPIRED, key);
     }
 
-    /// Deletes a key to make room, as an execution of its own.
-    pub fn evict(&mut self, db: DbIndex, key: &[u8]) {
+    /// Deletes a key to make room, as an execution of its own; how many bytes the dataset has given up by that.
+    pub fn evict(&mut self, db: DbIndex, key: &[u8]) -> u64 {
         let hash = self.keyspace.hash(key);
-        let Some(removed) = self.keyspace.db_mut(db).remove(key, hash) else {
-            return;
+        let keys = self.keyspace.db_mut(db);
+        let before = keys.memory_bytes();
+        let Some(removed) = keys.remove(key, hash) else {
+            return 0;
         };
+        let freed = before.saturating_sub(keys.memory_bytes());
         self.discard(removed);
         self.stats.evicted_keys += 1;
         self.propagation
@@ -114,6 +117,7 @@ impl Data {
         self.outbox.vanished(key);
         self.blocking.touch(db, key, &self.keyspace);
         self.notify(db, Event::EVICTED, key);
+        freed
     }
 
     /// Puts another dataset in place of this one, which is handed over. Watchers of keys in either are told.

@@ -136,7 +136,13 @@ impl Stream {
     /// What the stream occupies, for the backlog and for slow replicas together (`mem_total_replication_buffers`).
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        self.reserved_bytes + (self.blocks.len() * size_of::<Block>()) as u64
+        /// Two counts and the vector's own fields, for each block.
+        const SHARED_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
+        if self.blocks.is_empty() {
+            return self.reserved_bytes;
+        }
+        let listed = self.blocks.capacity() * size_of::<Block>() + self.blocks.len() * SHARED_BYTES;
+        self.reserved_bytes + listed as u64
     }
 
     /// What the backlog's share of the memory is (`mem_replication_backlog`): blocks that only slow replicas hold do not
@@ -269,6 +275,11 @@ impl Stream {
             let passed = self.blocks.pop_front().expect("the loop's condition saw it");
             self.reserved_bytes -= passed.bytes.capacity() as u64;
             self.spare = Some(passed.bytes);
+        }
+        // A replica that was far behind leaves a long list.
+        const LIST: usize = 1024;
+        if self.blocks.capacity() > LIST && self.blocks.len() < self.blocks.capacity() / 4 {
+            self.blocks.shrink_to(self.blocks.len() * 2);
         }
     }
 

@@ -106,6 +106,7 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         _ => return Err(Error::Syntax),
     };
     let mut rng = ctx.keys.own_rng();
+    let limit_bytes = ctx.keys.data().settings.client_output_hard_bytes;
     let set = ctx.keys.set(key)?;
     match (set, count) {
         (None, None) => ctx.reply.null(),
@@ -126,6 +127,10 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
             for _ in 0..count.unsigned_abs() {
                 if let Some(member) = set.random(&mut rng) {
                     write_member(&mut ctx.reply, member);
+                }
+                // A client that leaves too much unread is closed, and gets none of it.
+                if limit_bytes > 0 && ctx.reply.written() as u64 > limit_bytes {
+                    break;
                 }
             }
         }

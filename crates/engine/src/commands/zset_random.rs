@@ -44,6 +44,7 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     }
 
     let mut rng = ctx.keys.own_rng();
+    let limit_bytes = ctx.keys.data().settings.client_output_hard_bytes;
     let zset = ctx.keys.zset(key)?;
     let reply = &mut ctx.reply;
     let Some(zset) = zset.filter(|_| count != 0) else {
@@ -62,6 +63,10 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         for _ in 0..count.unsigned_abs() {
             if let Some((member, score)) = zset.random(&mut rng) {
                 write_scored(reply, member, scored(score));
+            }
+            // A client that leaves too much unread is closed, and gets none of it.
+            if limit_bytes > 0 && reply.written() as u64 > limit_bytes {
+                break;
             }
         }
     }
