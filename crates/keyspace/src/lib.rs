@@ -31,6 +31,8 @@ use base::DbIndex;
 use ds::account::Account;
 
 pub use db::{Db, ExpiredFields};
+pub use ds::list::NodeRef as ListNode;
+pub use ds::listpack::Listpack;
 pub use ds::table::{Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::zset::Placed;

@@ -6,7 +6,7 @@ use crate::host::{ServerState, split};
 use crate::persistence;
 use engine::host::Level;
 use engine::{ArgsExt, Arity, Category, Engine, Error, Flags, Handler, Result, ServerCtx, Spec};
-use keyspace::NewValue;
+use keyspace::{Encodings, Entry, ListNode, ListRef, Listpack, NewValue, Pack, ValueRef};
 use resp::Args;
 
 /// DEBUG subcommand [argument ...]
@@ -42,7 +42,9 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ("error", 1..=1, |_, args| Err(Error::Message(args.text(2).into()))),
     ("help", 0..=0, help),
     ("htstats", 1..=2, table_stats),
+    ("htstats-key", 1..=2, table_stats_of_key),
     ("leak", 1..=1, |ctx, _| ok(ctx)),
+    ("listpack", 1..=1, listpack),
     ("log", 1..=1, log),
     ("object", 1..=2, object),
     ("panic", 0..=0, |ctx, _| crash(ctx, Crash::Panic)),
@@ -240,7 +242,67 @@ fn object(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         entry.encoding().name(),
         entry.clock(),
     );
-    ctx.reply.simple(&line);
+    let nodes = ListRef::of(entry.value()).map(|list| nodes_of(list, &engine.data.settings.encodings));
+    ctx.reply.simple(&(line + &nodes.unwrap_or_default()));
+    Ok(())
+}
+
+/// What DEBUG OBJECT adds about the nodes of a list.
+fn nodes_of(list: ListRef<'_>, encodings: &Encodings) -> String {
+    let (mut nodes, mut bytes) = (0_u64, 0);
+    for node in list.nodes() {
+        nodes += 1;
+        bytes += match node {
+            ListNode::Pack(pack) => pack.len(),
+            ListNode::Compressed { plain_bytes, .. } => plain_bytes,
+            ListNode::Plain(element) => element.len(),
+        };
+    }
+    format!(
+        " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} ql_uncompressed_size:{bytes}",
+        list.len() as f64 / nodes.max(1) as f64,
+        encodings.list_max_listpack_size,
+        u8::from(encodings.list_compress_depth > 0),
+    )
+}
+
+/// DEBUG LISTPACK key: what is in the block of a small collection, in the log.
+fn listpack(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+    let value = value_of(ctx, args.key(2))?;
+    let ValueRef::Pack(Pack::Hash | Pack::Zset, bytes) = value else {
+        return Err(Error::fixed("ERR Not a listpack encoded object."));
+    };
+    let line = format!("DEBUG LISTPACK: {} bytes: {}", bytes.len(), bytes.escape_ascii());
+    split(ctx).0.log(Level::Notice, line);
+    ctx.reply.simple("Listpack structure printed on stdout");
+    Ok(())
+}
+
+/// What is at `key`, whether its time has passed or not.
+fn value_of<'a>(ctx: &'a ServerCtx<'_>, key: &[u8]) -> Result<ValueRef<'a>> {
+    let db = ctx.session().db;
+    let keyspace = &ctx.engine.data.keyspace;
+    let entry = keyspace.db(db).get(key, keyspace.hash(key));
+    entry.map(Entry::value).ok_or(Error::NoSuchKey)
+}
+
+/// DEBUG HTSTATS-KEY key: of a large collection, how many elements it has. There are no chains to tell of.
+fn table_stats_of_key(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+    let elements = match value_of(ctx, args.key(2))? {
+        ValueRef::Pack(Pack::Set, bytes) => Listpack::new(bytes).len() as u64,
+        ValueRef::Set(table) | ValueRef::Hash(table) => table.len(),
+        ValueRef::Zset(zset) => zset.len(),
+        _ => {
+            return Err(Error::fixed(
+                "ERR The value stored at the specified key is not represented using an hash table",
+            ));
+        }
+    };
+    let text = format!(
+        "Hash table 0 stats (main hash table):\n table size: {}\n number of elements: {elements}\n",
+        elements.next_power_of_two()
+    );
+    ctx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }
 
@@ -385,6 +447,14 @@ fn help(ctx: &mut ServerCtx<'_>, _args: Args<'_>) -> Result {
         ("DIGEST-VALUE <key> [<key> ...]", "A digest of each value."),
         ("ERROR <string>", "Answers with this error."),
         ("HTSTATS <dbid>", "How many entries a database has."),
+        (
+            "HTSTATS-KEY <key>",
+            "How many elements a large set, hash or sorted set has.",
+        ),
+        (
+            "LISTPACK <key>",
+            "Writes the block of a small hash or sorted set to the log.",
+        ),
         ("LOG <message>", "Writes a line to the log."),
         ("OBJECT <key>", "How a value is stored."),
         ("PANIC", "Crashes the server by a panic."),
