@@ -505,6 +505,43 @@ mod tests {
     }
 
     #[test]
+    fn copies_and_renamed_keys_keep_the_expiries_of_fields() {
+        check(
+            "
+            > HSET h a 1 b 2
+            2
+            > HEXPIRE h 10 FIELDS 1 a
+            [1]
+            > COPY h copy
+            1
+            > MOVE copy 1
+            1
+            > RENAME h other
+            OK
+            > HTTL other FIELDS 2 a b
+            [10, -1]
+            > SELECT 1
+            OK
+            > HTTL copy FIELDS 2 a b
+            [10, -1]
+            clock: +10000
+            > HGETALL copy
+            [\"b\", \"2\"]
+            > HRANDFIELD copy 5
+            [\"b\"]
+            > HSCAN copy 0
+            [\"0\", [\"b\", \"2\"]]
+            > HDEL copy a
+            0
+            > HINCRBY copy a 3
+            3
+            > HTTL copy FIELDS 1 a
+            [-1]
+            ",
+        );
+    }
+
+    #[test]
     fn what_is_malformed() {
         check(
             "

@@ -180,6 +180,9 @@ impl<'c, 'a> HashSlot<'c, 'a> {
     /// Deletes a field whose time has passed.
     fn settle(&mut self, name: &[u8]) {
         let Some(now) = self.hidden_until else { return };
+        if self.slot.db().hashes_with_expiring_fields() == 0 {
+            return;
+        }
         let Some(hash) = self.slot.value().and_then(HashRef::of) else {
             return;
         };
