@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod build;
 mod faults;
+mod fuzz;
 mod interop;
 mod long_sync;
 mod memcheck;
@@ -29,6 +30,7 @@ const USAGE: &str = "cargo xtask TASK [options]
   interop [NAME]         full and partial syncs with stock servers, each way, chains, promotion, restart
   faults                 kills, cuts, delays and truncations  [--trials N] [--seed S] [--only TRIAL]
   sim                    the simulator, 1,000 seeds  [--seeds N] [--seed FIRST]
+  fuzz [TARGET...]       mutations of real data for every decoder  [--seconds N a target] [--seed S]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
   bench                  beside a stock server and a server that does nothing  [--quick] [--rounds N] [--against PATH]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs
@@ -47,6 +49,7 @@ fn main() {
         "interop" => interop::run(&args),
         "faults" => faults::run(&args),
         "sim" => sim::run(&args),
+        "fuzz" => fuzz::run(&args),
         "long-sync" => long_sync::run(&args),
         "bench" => bench::run(&args),
         "tcl" => tcl::run(&args),

@@ -32,6 +32,7 @@ pub fn run(args: &Args) -> Result<bool> {
     });
     unit_tests(&mut report)?;
     part(&mut report, &["tidy"])?;
+    part(&mut report, &["fuzz", "--seconds", if quick { "2" } else { "10" }])?;
     let mut build_failed = true;
     report.case("build", || {
         let outcome = cargo(&["build", "--quiet", "--profile", "fast", "--package", "skein-server"]);

@@ -39,6 +39,7 @@ pub mod bytes;
 pub mod chunked;
 mod count;
 pub mod entry;
+pub mod fuzz;
 pub mod hash;
 pub mod intset;
 pub mod list;

@@ -137,3 +137,44 @@ unsafe impl GlobalAlloc for Counting {
         }
     }
 }
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// [`Counting`], noting the largest block that was asked for: for fuzzers, which look for decoders that believe what a
+/// length claims.
+#[derive(Debug)]
+pub struct Watching;
+
+impl Watching {
+    /// The largest block since the last call, in bytes.
+    #[must_use]
+    pub fn take_largest() -> usize {
+        LARGEST.swap(0, Ordering::Relaxed)
+    }
+}
+
+// SAFETY: every request goes to `Counting`, which is a correct allocator; noting sizes touches only a static.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the same.
+        unsafe { Counting.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's contract is the same.
+        unsafe { Counting.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { Counting.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        LARGEST.fetch_max(bytes, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the same.
+        unsafe { Counting.realloc(block, layout, bytes) }
+    }
+}

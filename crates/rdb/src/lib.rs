@@ -23,6 +23,7 @@ mod encode;
 mod error;
 mod facts;
 mod format;
+pub mod fuzz;
 mod input;
 mod loader;
 mod output;
@@ -47,20 +48,3 @@ pub use output::Compression;
 pub use payload::{Payload, PayloadError, write_payload};
 pub use reader::{Checksum, KeyHead, Reader, Record, StringValue, Verify};
 pub use writer::{SaveOptions, Saved, save};
-
-/// Feeds arbitrary bytes to every decoder of this crate: for fuzzing. Must not panic, whatever they are.
-pub fn fuzz_load(bytes: &[u8]) {
-    let mut keyspace = keyspace::Keyspace::new(16, 1);
-    let options = LoadOptions {
-        verify: Verify::Nothing,
-        duplicates: Duplicates::Replace,
-        ..LoadOptions::default()
-    };
-    let _ = load(bytes, &mut keyspace, &options, &mut Unwatched);
-    let _ = check(bytes, base::Millis(0), &mut |_, _| {});
-    if let Ok(payload) = Payload::open(bytes) {
-        let _ = payload.read(&Home::nowhere(keyspace::Encodings::default()), |_| ());
-    }
-    let mut plain = Vec::new();
-    let _ = decompress(bytes, bytes.len().saturating_mul(3), &mut plain);
-}

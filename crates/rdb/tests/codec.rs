@@ -527,7 +527,7 @@ fn seeded_mutations_never_panic() {
                 bytes.push(0);
             }
         }
-        rdb::fuzz_load(&bytes);
+        rdb::fuzz::file(&bytes);
     }
 }
 
