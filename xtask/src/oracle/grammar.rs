@@ -72,6 +72,7 @@ const FILES: &[(&str, Role, &str)] = groups! {
     Type "geo"
     Type "streams"
     Everywhere "generic"
+    Everywhere "sort"
     Everywhere "transactions"
     Everywhere "connection"
     Everywhere "server"

@@ -1,8 +1,8 @@
 //! HyperLogLogs: estimates of how many different elements there were.
 
+use crate::WriteCtx;
 use crate::hyperloglog::{self, Corrupted, Editor, Encoding, Histogram, REGISTERS, View};
 use crate::{ArgsExt, Arity, Category, Error, Event, Flags, Handler, KeyFlags, KeySpec, Result, Spec, StrRef};
-use crate::{WriteCtx, error::quoted};
 use resp::Args;
 use std::borrow::Cow;
 
@@ -243,7 +243,9 @@ fn debug(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     }
     let registers = args.is(1, "getreg");
     if !registers && !args.is(1, "todense") {
-        let line = [b"ERR Unknown PFDEBUG subcommand '", quoted(args.get(1)), b"'"].concat();
+        // All of it, but for what follows a zero byte.
+        let word = args.get(1).split(|byte| *byte == 0).next().unwrap_or_default();
+        let line = [b"ERR Unknown PFDEBUG subcommand '", word, b"'"].concat();
         return Err(Error::quoting(line));
     }
     if sparse {

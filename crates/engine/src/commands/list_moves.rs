@@ -235,8 +235,8 @@ pub static BLMPOP: Spec = Spec {
     flags: Flags::BLOCKING,
     args: "timeout:double numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
     handler: Handler::Write(|ctx, args| {
-        let timeout = Timeout::seconds(args.get(1))?;
         let wanted = Several::parse(args, 2)?;
+        let timeout = Timeout::seconds(args.get(1))?;
         if pop_several(ctx, &wanted)? {
             return Ok(());
         }

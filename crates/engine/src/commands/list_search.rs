@@ -52,7 +52,7 @@ impl Search {
                 number.ok_or(error)
             };
             if args.is(at, "rank") {
-                rank = args.ranged_int(at + 1, -i64::MAX, i64::MAX)?;
+                rank = args.int(at + 1)?;
                 if rank == 0 {
                     return Err(ZERO_RANK);
                 }
@@ -67,7 +67,8 @@ impl Search {
         }
         let no_limit = |number: u64| if number == 0 { u64::MAX } else { number };
         Ok(Self {
-            skip: rank.unsigned_abs() - 1,
+            // The lowest number has no opposite: to stock it means the same as -1.
+            skip: rank.checked_abs().map_or(0, |rank| rank as u64 - 1),
             direction: if rank > 0 { Direction::Forward } else { Direction::Back },
             count: count.map(no_limit),
             max_len: no_limit(max_len),

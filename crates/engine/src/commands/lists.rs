@@ -337,7 +337,7 @@ pub static LREM: Spec = Spec {
 
 /// A positive count takes the first so many, a negative one the last, 0 takes all. Propagated verbatim.
 fn remove(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
-    let count = args.ranged_int(2, -i64::MAX, i64::MAX)?;
+    let count = args.int(2)?;
     let (most, direction) = match count {
         0 => (u64::MAX, Direction::Forward),
         1.. => (count as u64, Direction::Forward),

@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
                 let weight = match (group.role, group.name) {
                     (Role::Type, _) => 3,
                     (_, "generic") => 30,
-                    (_, "transactions") => 5,
+                    (_, "sort" | "transactions") => 5,
                     (_, "server") => 4,
                     _ => 2,
                 };
@@ -68,6 +68,7 @@ impl<'a> Plan<'a> {
             weighted.extend(
                 groups
                     .iter()
+                    .filter(sent)
                     .filter(|group| group.name == "generic")
                     .map(|group| (10, group)),
             );
