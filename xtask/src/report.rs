@@ -9,6 +9,7 @@ use harness::Result;
 pub struct Report {
     passed: u64,
     failed: Vec<String>,
+    left_out: Option<usize>,
 }
 
 impl Report {
@@ -40,6 +41,11 @@ impl Report {
         self.failed.extend((0..failed).map(|_| name.to_owned()));
     }
 
+    /// Says how many cases were not run, for the closing line.
+    pub fn leave_out(&mut self, count: usize) {
+        self.left_out = Some(count);
+    }
+
     /// Prints the closing line; true if nothing failed.
     pub fn finish(self) -> bool {
         let mut names = self.failed.clone();
@@ -47,7 +53,8 @@ impl Report {
         for name in &names {
             println!("failed: {name}");
         }
-        println!("{} passed, {} failed", self.passed, self.failed.len());
+        let left_out = self.left_out.map_or(String::new(), |count| format!(", {count} left out"));
+        println!("{} passed, {} failed{left_out}", self.passed, self.failed.len());
         self.failed.is_empty()
     }
 }

@@ -1,7 +1,9 @@
 //! The stock test suite against our server. Its source is fetched from the distribution when this runs, and none of it is
 //! ever kept here: only the list of files to run, and of those left out with the reason (`xtask/tcl.list`).
 
-use std::collections::BTreeMap;
+mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -12,6 +14,7 @@ use harness::{Context, Program, Result, bail, stock};
 use crate::args::Args;
 use crate::build;
 use crate::report::Report;
+use outcome::Outcome;
 
 /// Seconds that one file of the suite may take.
 const FILE_SECONDS: u64 = 600;
@@ -19,63 +22,110 @@ const FILE_SECONDS: u64 = 600;
 /// A file of the suite, and tests in it that are not run.
 struct Entry {
     file: String,
-    skipped: Vec<String>,
-    /// Texts that name top-level blocks to be cut out: they do outside of tests what is not built, and end the file.
-    cut: Vec<String>,
+    /// Tests, each with the reason.
+    skipped: Vec<(String, String)>,
+    /// Texts that name top-level blocks to be cut out, each with the reason: they do outside of tests what is not built,
+    /// and end the file.
+    cut: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// A file of which everything is run.
+    fn whole(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            skipped: Vec::new(),
+            cut: Vec::new(),
+        }
+    }
 }
 
 pub fn run(args: &Args) -> Result<bool> {
     let program = build::subject(args)?;
-    let (entries, left_out) = list()?;
+    let (entries, unrun) = list()?;
     let wanted = args.rest();
     let suite = suite(&program)?;
     let mut report = Report::default();
-    let (mut skipped, mut blocks) = (0, 0);
+    let mut left = LeftOut::default();
     for entry in entries
         .iter()
         .filter(|entry| wanted.is_empty() || wanted.contains(&entry.file.as_str()))
     {
-        run_file(&suite, &program, entry, &mut report, args.flag("verbose"))?;
-        skipped += entry.skipped.len();
-        blocks += entry.cut.len();
+        let outcome = run_file(&suite, &program, entry, &mut report, args.flag("verbose"))?;
+        left.add(entry, outcome);
     }
     // A file that is not on the list may be tried too.
     for file in wanted
         .iter()
         .filter(|file| entries.iter().all(|entry| entry.file != **file))
     {
-        let entry = Entry {
-            file: (*file).to_owned(),
-            skipped: Vec::new(),
-            cut: Vec::new(),
-        };
-        run_file(&suite, &program, &entry, &mut report, args.flag("verbose"))?;
+        let entry = Entry::whole(file);
+        let outcome = run_file(&suite, &program, &entry, &mut report, args.flag("verbose"))?;
+        left.add(&entry, outcome);
     }
-    if wanted.is_empty() {
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, reason) in &left_out {
-            *reasons.entry(reason.as_str()).or_default() += 1;
-        }
-        println!(
-            "left out: {} files, {skipped} tests and {blocks} blocks of tests of other files",
-            left_out.len()
-        );
-        for (reason, files) in reasons {
-            println!("  {files:>3} files: {reason}");
-        }
+    for (file, reason) in unrun.iter().filter(|_| wanted.is_empty()) {
+        left.add_file(file, reason, outcome::names(&source(&suite, file)?));
     }
+    left.print();
+    report.leave_out(left.count());
     Ok(report.finish())
 }
 
 /// A file that is not run, and why.
-type LeftOut = (String, String);
+type Unrun = (String, String);
+
+/// The tests that were not run, each with the reason.
+#[derive(Default)]
+struct LeftOut {
+    /// By reason: file and test.
+    tests: BTreeMap<String, BTreeSet<(String, String)>>,
+}
+
+impl LeftOut {
+    /// Adds what a run of a file left out.
+    fn add(&mut self, entry: &Entry, outcome: Outcome) {
+        let cut = entry.cut.first().map(|(_, reason)| reason.as_str());
+        let listed = outcome.skipped.into_iter().map(|test| {
+            let known = entry.skipped.iter().find(|(name, _)| *name == test);
+            (known.map_or("the list says so", |(_, reason)| reason.as_str()), test)
+        });
+        let tagged = outcome.ignored.into_iter().map(|test| ("its tags keep it out", test));
+        let unreached = outcome
+            .unreached
+            .into_iter()
+            .map(|test| (cut.unwrap_or("never reached"), test));
+        for (reason, test) in listed.chain(tagged).chain(unreached) {
+            let tests = self.tests.entry(reason.to_owned()).or_default();
+            tests.insert((entry.file.clone(), test));
+        }
+    }
+
+    /// Adds all tests of a file.
+    fn add_file(&mut self, file: &str, reason: &str, names: BTreeSet<String>) {
+        let tests = self.tests.entry(reason.to_owned()).or_default();
+        tests.extend(names.into_iter().map(|test| (file.to_owned(), test)));
+    }
+
+    fn count(&self) -> usize {
+        self.tests.values().map(BTreeSet::len).sum()
+    }
+
+    fn print(&self) {
+        for (reason, tests) in &self.tests {
+            println!("left out, {reason}: {}", tests.len());
+            for (file, test) in tests {
+                println!("    {file}: {test}");
+            }
+        }
+    }
+}
 
 /// Reads `xtask/tcl.list`: files to run; beneath, indented and with a reason after `#`, tests to skip, and after a `!`
 /// words of top-level blocks to cut out; and files left out after a `-`, with the reason after `#`.
-fn list() -> Result<(Vec<Entry>, Vec<LeftOut>)> {
+fn list() -> Result<(Vec<Entry>, Vec<Unrun>)> {
     let path = build::root().join("xtask").join("tcl.list");
     let text = std::fs::read_to_string(&path).context(|| path.display().to_string())?;
-    let (mut entries, mut left_out): (Vec<Entry>, Vec<LeftOut>) = (Vec::new(), Vec::new());
+    let (mut entries, mut unrun): (Vec<Entry>, Vec<Unrun>) = (Vec::new(), Vec::new());
     for line in text
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
@@ -89,25 +139,22 @@ fn list() -> Result<(Vec<Entry>, Vec<LeftOut>)> {
                 if reason.is_empty() {
                     bail!("tcl.list: no reason for leaving out {file}");
                 }
-                left_out.push((file.to_owned(), reason.to_owned()));
+                unrun.push((file.to_owned(), reason.to_owned()));
             }
             (_, Some(entry)) if indented => {
                 if reason.is_empty() {
                     bail!("tcl.list: no reason for skipping '{}' of {}", name.trim(), entry.file);
                 }
-                match name.trim().strip_prefix("! ") {
-                    Some(text) => entry.cut.push(text.to_owned()),
-                    None => entry.skipped.push(name.trim().to_owned()),
-                }
+                let (list, text) = match name.trim().strip_prefix("! ") {
+                    Some(text) => (&mut entry.cut, text),
+                    None => (&mut entry.skipped, name.trim()),
+                };
+                list.push((text.to_owned(), reason.to_owned()));
             }
-            _ => entries.push(Entry {
-                file: name.trim().to_owned(),
-                skipped: Vec::new(),
-                cut: Vec::new(),
-            }),
+            _ => entries.push(Entry::whole(name.trim())),
         }
     }
-    Ok((entries, left_out))
+    Ok((entries, unrun))
 }
 
 /// The suite's directory, with our server in it by the names that the suite calls.
@@ -251,7 +298,7 @@ fn cut(suite: &Path, entry: &Entry) -> Result<String> {
     }
     let path = |name: &str| suite.join("tests").join(format!("{name}.tcl"));
     // Every server has a port and files of its own: no block misses another.
-    let text = String::from_utf8_lossy(&std::fs::read(path(&entry.file))?).into_owned();
+    let text = source(suite, &entry.file)?;
     let (mut kept, mut block) = (String::new(), String::new());
     let mut used = vec![false; entry.cut.len()];
     for line in text.split_inclusive('\n') {
@@ -266,7 +313,7 @@ fn cut(suite: &Path, entry: &Entry) -> Result<String> {
         if open && !line.starts_with('}') {
             continue;
         }
-        match entry.cut.iter().position(|text| block.contains(text.as_str())) {
+        match entry.cut.iter().position(|(text, _)| block.contains(text.as_str())) {
             Some(at) => used[at] = true,
             None => kept.push_str(&block),
         }
@@ -274,7 +321,11 @@ fn cut(suite: &Path, entry: &Entry) -> Result<String> {
     }
     kept.push_str(&block);
     if let Some(at) = used.iter().position(|used| !used) {
-        bail!("tcl.list: no block of {} has the words '{}'", entry.file, entry.cut[at]);
+        bail!(
+            "tcl.list: no block of {} has the words '{}'",
+            entry.file,
+            entry.cut[at].0
+        );
     }
     let name = format!("{}-cut", entry.file);
     std::fs::write(path(&name), kept)?;
@@ -283,18 +334,18 @@ fn cut(suite: &Path, entry: &Entry) -> Result<String> {
 
 /// Runs a file. The suite's own timing is tight for a machine that others use too: a file that fails is run once more, and
 /// counts as it does then. Both runs are printed.
-fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report, verbose: bool) -> Result<()> {
-    let (mut passed, mut failed) = try_file(suite, program, entry, verbose)?;
-    if failed > 0 {
+fn run_file(suite: &Path, program: &Program, entry: &Entry, report: &mut Report, verbose: bool) -> Result<Outcome> {
+    let mut outcome = try_file(suite, program, entry, verbose)?;
+    if !outcome.failures.is_empty() {
         println!("    once more");
-        (passed, failed) = try_file(suite, program, entry, verbose)?;
+        outcome = try_file(suite, program, entry, verbose)?;
     }
-    report.add(passed, failed, &entry.file);
-    Ok(())
+    report.add(outcome.passed, outcome.failures.len() as u64, &entry.file);
+    Ok(outcome)
 }
 
-/// Runs a file once; how many tests passed and failed.
-fn try_file(suite: &Path, program: &Program, entry: &Entry, verbose: bool) -> Result<(u64, u64)> {
+/// Runs a file once; what came of its tests.
+fn try_file(suite: &Path, program: &Program, entry: &Entry, verbose: bool) -> Result<Outcome> {
     let start = Instant::now();
     let file = cut(suite, entry)?;
     // Above the ports of our own tests, below those the kernel gives to outgoing connections.
@@ -323,7 +374,7 @@ fn try_file(suite: &Path, program: &Program, entry: &Entry, verbose: bool) -> Re
     if program.path.file_name().is_none_or(|name| name != "redis-server") {
         command.args(["--config", "unbuilt-directives", "warn"]);
     }
-    for name in &entry.skipped {
+    for (name, _) in &entry.skipped {
         command.args(["--skiptest", name]);
     }
     let output = command.output().context(|| "running the suite")?;
@@ -331,46 +382,26 @@ fn try_file(suite: &Path, program: &Program, entry: &Entry, verbose: bool) -> Re
     if verbose {
         println!("{text}");
     }
-    let plain = uncoloured(&text);
-    let passed = plain.lines().filter(|line| line.starts_with("[ok]:")).count() as u64;
-    let mut failures = Vec::new();
-    for (at, line) in plain.lines().enumerate() {
-        if ["[err]:", "[exception]:", "[timeout]:"]
-            .iter()
-            .any(|mark| line.starts_with(mark))
-        {
-            // What was expected stands beneath.
-            let why = plain
-                .lines()
-                .nth(at + 1)
-                .filter(|next| !next.starts_with('['))
-                .unwrap_or_default();
-            let why: String = why.chars().take(200).collect();
-            failures.push(if why.is_empty() {
-                line.to_owned()
-            } else {
-                format!("{line}\n        {why}")
-            });
-        }
-    }
-    failures.dedup();
-    if failures.is_empty() && !plain.contains("All tests passed without errors") {
-        let tail: Vec<&str> = plain.lines().rev().take(12).collect();
-        failures.push(format!(
-            "the file did not come to its end:\n    {}",
-            tail.into_iter().rev().collect::<Vec<_>>().join("\n    ")
-        ));
-    }
+    let outcome = Outcome::read(&uncoloured(&text), &source(suite, &entry.file)?);
     println!(
-        "{:<40} {passed:>4} passed {:>3} failed {:>4.0} s",
+        "{:<40} {:>4} passed {:>3} failed {:>3} left out {:>4.0} s",
         entry.file,
-        failures.len(),
+        outcome.passed,
+        outcome.failures.len(),
+        outcome.left_out(),
         start.elapsed().as_secs_f64()
     );
-    for failure in &failures {
+    for failure in &outcome.failures {
         println!("    {failure}");
     }
-    Ok((passed, failures.len() as u64))
+    Ok(outcome)
+}
+
+/// The text of a file of the suite.
+fn source(suite: &Path, file: &str) -> Result<String> {
+    let path = suite.join("tests").join(format!("{file}.tcl"));
+    let bytes = std::fs::read(&path).context(|| path.display().to_string())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Without the escape sequences of colours.
