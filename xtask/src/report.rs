@@ -53,7 +53,9 @@ impl Report {
         for name in &names {
             println!("failed: {name}");
         }
-        let left_out = self.left_out.map_or(String::new(), |count| format!(", {count} left out"));
+        let left_out = self
+            .left_out
+            .map_or(String::new(), |count| format!(", {count} left out"));
         println!("{} passed, {} failed{left_out}", self.passed, self.failed.len());
         self.failed.is_empty()
     }

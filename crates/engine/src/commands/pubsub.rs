@@ -346,7 +346,10 @@ const HELP_LINES: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::check;
+    use crate::execute::Engine;
+    use crate::host::NoHost;
+    use crate::settings::KeyEvents;
+    use crate::testing::{check, check_with};
 
     #[test]
     fn listeners_hear_in_the_order_of_their_names() {
@@ -453,6 +456,53 @@ mod tests {
             push ["message", "c", "m"]
             > UNSUBSCRIBE
             push ["unsubscribe", "c", 0]
+            "#,
+        );
+    }
+
+    fn check_with_events(letters: &str, transcript: &str) {
+        let mut engine = Engine::new(16, 1, || 0, crate::commands::ALL);
+        engine.data.settings.key_events = KeyEvents::of(letters.chars());
+        check_with(&mut engine, &mut NoHost, transcript);
+    }
+
+    #[test]
+    fn what_happens_to_keys_is_published() {
+        check_with_events(
+            "KE$gxnm",
+            r#"
+            @2> PSUBSCRIBE __key*
+            ["psubscribe", "__key*", 1]
+            > SET k v PX 1
+            OK
+            @2> PING
+            ["pmessage", "__key*", "__keyspace@0__:k", "new"] ["pmessage", "__key*", "__keyevent@0__:new", "k"] ["pmessage", "__key*", "__keyspace@0__:k", "set"] ["pmessage", "__key*", "__keyevent@0__:set", "k"] ["pmessage", "__key*", "__keyspace@0__:k", "expire"] ["pmessage", "__key*", "__keyevent@0__:expire", "k"] ["pong", ""]
+            clock: +5
+            > GET k
+            (nil)
+            @2> PING
+            ["pmessage", "__key*", "__keyspace@0__:k", "expired"] ["pmessage", "__key*", "__keyevent@0__:expired", "k"] ["pmessage", "__key*", "__keyspace@0__:k", "keymiss"] ["pmessage", "__key*", "__keyevent@0__:keymiss", "k"] ["pong", ""]
+            "#,
+        );
+    }
+
+    #[test]
+    fn only_the_classes_and_channels_that_are_wanted() {
+        check_with_events(
+            "Kg",
+            r#"
+            @2> PSUBSCRIBE __key*
+            ["psubscribe", "__key*", 1]
+            > SELECT 3
+            OK
+            > SET k v
+            OK
+            > RENAME k l
+            OK
+            > DEL l
+            1
+            @2> PING
+            ["pmessage", "__key*", "__keyspace@3__:k", "rename_from"] ["pmessage", "__key*", "__keyspace@3__:l", "rename_to"] ["pmessage", "__key*", "__keyspace@3__:l", "del"] ["pong", ""]
             "#,
         );
     }
