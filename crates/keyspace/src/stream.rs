@@ -181,7 +181,7 @@ impl StreamBuilder {
         group.consumer = created.flatten();
         match group.consumer {
             Some(_) => Ok(()),
-            None => Err(NotAStream("two consumers of a group with one name")),
+            None => Err(NotAStream("Duplicate stream consumer detected")),
         }
     }
 

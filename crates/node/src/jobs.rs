@@ -183,6 +183,10 @@ pub struct Loaded {
     pub keys: u64,
     /// Keys passed over because their time had passed.
     pub expired: u64,
+    /// Keys passed over because nothing was in them.
+    pub empty: u64,
+    /// Some of these.
+    pub empty_keys: Vec<Vec<u8>>,
     /// Function libraries, kept to be saved and passed on.
     pub functions: Vec<Vec<u8>>,
     /// Bytes that came after the snapshot: the beginning of the stream.

@@ -391,6 +391,16 @@ pub fn load_file(
 
 /// Makes a loaded dataset the dataset.
 pub fn adopt(state: &mut ServerState, engine: &mut Engine, loaded: crate::jobs::Loaded) {
+    for key in &loaded.empty_keys {
+        state.log(Level::Notice, format!("skipping empty key: {}", key.escape_ascii()));
+    }
+    let crate::jobs::Loaded {
+        keys, expired, empty, ..
+    } = loaded;
+    state.log(
+        Level::Notice,
+        format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}, empty keys skipped: {empty}."),
+    );
     state.persistence.last_load_keys = loaded.keys;
     state.persistence.last_load_expired = loaded.expired;
     state.persistence.functions = loaded.functions.into();

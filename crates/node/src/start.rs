@@ -102,7 +102,7 @@ pub fn end(
         return Ok(());
     };
     let file = state.config.dbfilename.to_str().into_owned();
-    let loaded = result.map_err(|failure| format!("Error reading the RDB file {file}: {failure}"))?;
+    let loaded = result.map_err(|failure| format!("Fatal error loading the RDB file {file}: {failure}"))?;
     engine.data.settings.loading = Loading::No;
     let position = loaded.position;
     adopt(state, engine, *loaded);

@@ -73,6 +73,15 @@ pub enum LoadError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A packed value makes no sense.
+    Block {
+        /// Where it begins.
+        at: u64,
+        /// What it is.
+        kind: &'static str,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The reader was told to stop.
     Cancelled,
 }
@@ -85,7 +94,7 @@ impl fmt::Display for LoadError {
             Self::BadChecksum { expected, found } => {
                 write!(
                     f,
-                    "wrong checksum: the data says {expected:016x}, its bytes give {found:016x}"
+                    "CRC error: the data says {expected:016x}, its bytes give {found:016x}"
                 )
             }
             Self::BadMagic(bytes) => write!(f, "no RDB data: it begins with '{}'", bytes.escape_ascii()),
@@ -113,6 +122,7 @@ impl fmt::Display for LoadError {
             ),
             Self::DuplicateKey { db, key } => write!(f, "key '{}' is there twice in db {}", Shown(key), db.0),
             Self::Corrupt { at, what } => write!(f, "corrupt at byte {at}: {what}"),
+            Self::Block { at, kind, what } => write!(f, "{kind} integrity check failed at byte {at}: {what}"),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }

@@ -209,6 +209,23 @@ impl ValueType {
         })
     }
 
+    /// What the packed form of the value is called in errors.
+    pub(crate) fn block_name(self) -> &'static str {
+        match self {
+            Self::HashZipmap => "Zipmap",
+            Self::ListZiplist | Self::ListQuicklist => "List ziplist",
+            Self::ListQuicklist2 => "List listpack",
+            Self::SetIntset => "Intset",
+            Self::SetListpack => "Set listpack",
+            Self::ZsetZiplist => "Zset ziplist",
+            Self::ZsetListpack => "Zset listpack",
+            Self::HashZiplist => "Hash ziplist",
+            Self::HashListpack | Self::HashListpackEx | Self::HashListpackExPreGa => "Hash listpack",
+            Self::Stream1 | Self::Stream2 | Self::Stream3 => "Stream listpack",
+            other => other.name(),
+        }
+    }
+
     /// What the value is to a user, as `TYPE` names it.
     #[must_use]
     pub fn name(self) -> &'static str {

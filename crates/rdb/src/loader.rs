@@ -14,6 +14,9 @@ use std::io::Read;
 /// So many aux fields that mean nothing here are kept for the log; the others are dropped.
 const OTHER_AUX_MAX: usize = 64;
 
+/// So many keys with nothing in them are kept for the log.
+const EMPTY_KEYS_MAX: usize = 10;
+
 /// What happens to a key that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicates {
@@ -112,6 +115,8 @@ pub struct Summary {
     pub keys_expired: u64,
     /// How many keys had nothing in them, and were left out.
     pub keys_empty: u64,
+    /// Some of these.
+    pub empty_keys: Vec<Vec<u8>>,
     /// How many bytes it was.
     pub bytes: u64,
     /// What its end said.
@@ -184,6 +189,7 @@ fn run<R: Read>(
         keys_loaded: 0,
         keys_expired: 0,
         keys_empty: 0,
+        empty_keys: Vec::new(),
         home: match &target {
             Target::Keyspace(keyspace) => Home::new(keyspace.db(DbIndex(0)), options.encodings, options.drop_expired()),
             Target::Nowhere { .. } => Home::nowhere(options.encodings),
@@ -210,6 +216,7 @@ fn run<R: Read>(
         keys_loaded: loader.keys_loaded,
         keys_expired: loader.keys_expired,
         keys_empty: loader.keys_empty,
+        empty_keys: loader.empty_keys,
         bytes: reader.bytes_read(),
         checksum,
     })
@@ -224,6 +231,7 @@ struct Loader<'a> {
     keys_loaded: u64,
     keys_expired: u64,
     keys_empty: u64,
+    empty_keys: Vec<Vec<u8>>,
     home: Home,
 }
 
@@ -324,6 +332,9 @@ impl Loader<'_> {
             self.keys_loaded += 1;
         } else {
             self.keys_empty += 1;
+            if self.empty_keys.len() < EMPTY_KEYS_MAX {
+                self.empty_keys.push(reader.key().to_vec());
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::error::LoadError;
 use crate::format::{Format, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
 use crate::input::StringRef;
 use crate::output::{Compression, StringWriter};
-use crate::reader::Reader;
+use crate::reader::{Reader, Verify};
 use keyspace::{NewValue, ValueRef};
 
 const FOOTER_BYTES: usize = 10;
@@ -61,11 +61,19 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Looks at the end of `payload`.
+    /// Looks at the end of `payload`; its checksum is to be right.
     ///
     /// # Errors
     /// [`PayloadError::VersionOrChecksum`].
     pub fn open(payload: &'a [u8]) -> Result<Self, PayloadError> {
+        Self::open_as(payload, Verify::Checksum)
+    }
+
+    /// As [`Self::open`], the checksum perhaps being of no interest.
+    ///
+    /// # Errors
+    /// [`PayloadError::VersionOrChecksum`].
+    pub fn open_as(payload: &'a [u8], verify: Verify) -> Result<Self, PayloadError> {
         let refused = PayloadError::VersionOrChecksum;
         let Some((front, footer)) = payload.split_last_chunk::<FOOTER_BYTES>() else {
             return Err(refused);
@@ -76,7 +84,7 @@ impl<'a> Payload<'a> {
         let (Some(format), Some((type_byte, body))) = (format, front.split_first()) else {
             return Err(refused);
         };
-        if crc64(0, summed) != u64::from_le_bytes(*sum) {
+        if verify == Verify::Checksum && crc64(0, summed) != u64::from_le_bytes(*sum) {
             return Err(refused);
         }
         Ok(Self {

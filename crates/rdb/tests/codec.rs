@@ -304,7 +304,7 @@ fn errors_say_what_is_wrong() {
     *bytes.last_mut().unwrap() ^= 1;
     assert_eq!(
         failing(&bytes),
-        "wrong checksum: the data says beeb2c280108f0c8, its bytes give bfeb2c280108f0c8"
+        "CRC error: the data says beeb2c280108f0c8, its bytes give bfeb2c280108f0c8"
     );
 }
 

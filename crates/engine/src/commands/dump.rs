@@ -1,12 +1,13 @@
 //! DUMP and RESTORE: one value as bytes, and back.
 
+use crate::host::{Level, Notice};
 use crate::keys::int_text;
 use crate::settings::Role;
 use crate::{Acl, ArgsExt, Arity, Category, Error, Event, Expiry, Flags, Handler, KeyFlags, KeySpec};
 use crate::{ReadCtx, Result, Spec, WriteCtx};
 use base::Millis;
 use keyspace::NewValue;
-use rdb::{Compression, Home, Payload, PayloadError};
+use rdb::{Compression, Home, Payload, PayloadError, Verify};
 use resp::Args;
 
 /// DUMP key
@@ -118,11 +119,22 @@ fn restore(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     if ttl < 0 {
         return Err(Error::fixed("ERR Invalid TTL value, must be >= 0"));
     }
-    let payload = Payload::open(args.get(3)).map_err(refusal)?;
+    let verify = if ctx.keys.data().settings.skip_checksum {
+        Verify::Nothing
+    } else {
+        Verify::Checksum
+    };
+    let payload = Payload::open_as(args.get(3), verify).map_err(refusal)?;
     let encodings = ctx.keys.data().settings.encodings;
     let home = Home::new(ctx.keys.key_slot(key).db(), encodings, None);
     let put = payload.read(&home, |value| put(ctx, args, &options, ttl, value));
-    put.map_err(refusal)?;
+    put.map_err(|error| {
+        if let PayloadError::Format(why) = &error {
+            let line = format!("RESTORE of a bad payload refused: {why}");
+            ctx.keys.notice(Notice::Log(Level::Warning, line));
+        }
+        refusal(error)
+    })?;
     ctx.reply.ok();
     Ok(())
 }

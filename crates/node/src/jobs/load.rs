@@ -304,6 +304,8 @@ fn loaded(keyspace: Keyspace, summary: Summary, rest: Vec<u8>) -> Box<Loaded> {
         position: summary.aux.position.map(Position::from),
         keys: summary.keys_loaded,
         expired: summary.keys_expired,
+        empty: summary.keys_empty,
+        empty_keys: summary.empty_keys,
         functions: summary.functions,
         rest,
     })

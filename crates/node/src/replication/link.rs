@@ -254,12 +254,7 @@ fn swap_in(state: &mut ServerState, engine: &mut Engine, mut loaded: Loaded) {
         .position
         .and_then(|position| position.stream_db)
         .unwrap_or_default();
-    let keys = loaded.keys;
     crate::persistence::adopt(state, engine, loaded);
-    state.log(
-        Level::Notice,
-        format!("Done loading RDB, keys loaded: {keys}, keys expired: 0."),
-    );
     with_machines(state, engine, |machines, now, asked| {
         machines.on_loaded(now, stream_db, &rest, asked)
     });

@@ -36,14 +36,14 @@ pub(super) fn read<R: Read, T>(
     use ValueType as V;
     let mut builder = builder(home);
     match value_type {
-        V::HashListpack => return listpack(&Block::read(input)?, scratch, home, then),
-        V::HashZipmap => zipmap(&Block::read(input)?, &mut builder)?,
-        V::HashZiplist => ziplist(&Block::read(input)?, &mut builder)?,
+        V::HashListpack => return listpack(&Block::read(input, value_type)?, scratch, home, then),
+        V::HashZipmap => zipmap(&Block::read(input, value_type)?, &mut builder)?,
+        V::HashZiplist => ziplist(&Block::read(input, value_type)?, &mut builder)?,
         V::HashListpackEx => {
             input.millis()?;
-            listpack_ex(&Block::read(input)?, scratch, home, &mut builder)?;
+            listpack_ex(&Block::read(input, value_type)?, scratch, home, &mut builder)?;
         }
-        V::HashListpackExPreGa => listpack_ex(&Block::read(input)?, scratch, home, &mut builder)?,
+        V::HashListpackExPreGa => listpack_ex(&Block::read(input, value_type)?, scratch, home, &mut builder)?,
         _ => fields(input, scratch, value_type, home, &mut builder)?,
     }
     Ok(if builder.is_empty() {

@@ -39,10 +39,10 @@ pub(super) fn read<R: Read, T>(
             ValueType::List => builder.push(End::Tail, input.text()?),
             ValueType::ListQuicklist2 => match input.length()? {
                 PLAIN => builder.push(End::Tail, input.text()?),
-                PACKED => packed(&Block::read(input)?, &mut builder)?,
+                PACKED => packed(&Block::read(input, value_type)?, &mut builder)?,
                 _ => return Err(input.corrupt("a block of a list of an unknown kind")),
             },
-            _ => old(&Block::read(input)?, &mut builder)?,
+            _ => old(&Block::read(input, value_type)?, &mut builder)?,
         }
     }
     Ok(if builder.is_empty() {

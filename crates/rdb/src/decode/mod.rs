@@ -112,23 +112,27 @@ fn fits(entries: usize, limit: i64) -> bool {
 struct Block<'a> {
     bytes: &'a [u8],
     at: u64,
+    /// What it is, for errors.
+    kind: &'static str,
 }
 
 impl<'a> Block<'a> {
     /// The next string, which must be a block.
-    fn read<R: Read>(input: &'a mut Input<R>) -> Result<Self, LoadError> {
-        let at = input.at();
+    fn read<R: Read>(input: &'a mut Input<R>, value_type: ValueType) -> Result<Self, LoadError> {
+        let (at, kind) = (input.at(), value_type.block_name());
         match input.string()? {
-            StringRef::Bytes(bytes) => Ok(Self { bytes, at }),
-            StringRef::Int(_) => Err(LoadError::Corrupt {
+            StringRef::Bytes(bytes) => Ok(Self { bytes, at, kind }),
+            StringRef::Int(_) => Err(LoadError::Block {
                 at,
-                what: "an integer in the place of a packed value",
+                kind,
+                what: "an integer in its place",
             }),
         }
     }
 
     fn corrupt(self, what: &'static str) -> LoadError {
-        LoadError::Corrupt { at: self.at, what }
+        let Self { at, kind, .. } = self;
+        LoadError::Block { at, kind, what }
     }
 
     fn damaged(self, damage: Damage) -> LoadError {

@@ -26,8 +26,8 @@ pub(super) fn read<R: Read, T>(
 ) -> Result<T, LoadError> {
     let mut builder = SetBuilder::new(home.new_table(), home.encodings);
     match value_type {
-        ValueType::SetIntset => return intset(&Block::read(input)?, home, then),
-        ValueType::SetListpack => listpack(&Block::read(input)?, scratch, home, &mut builder)?,
+        ValueType::SetIntset => return intset(&Block::read(input, value_type)?, home, then),
+        ValueType::SetListpack => listpack(&Block::read(input, value_type)?, scratch, home, &mut builder)?,
         _ => {
             for _ in 0..input.length()? {
                 let at = input.at();

@@ -37,8 +37,10 @@ pub(super) fn read<R: Read, T>(
     let corrupt = |NotAStream(what)| LoadError::Corrupt { at, what };
     for _ in 0..input.length()? {
         let id = node_id(input)?;
-        let node = super::Block::read(input)?;
-        builder.node(id, node.bytes).map_err(corrupt)?;
+        let node = super::Block::read(input, value_type)?;
+        builder
+            .node(id, node.bytes)
+            .map_err(|NotAStream(what)| node.corrupt(what))?;
     }
     let (length, last_id) = (input.length()?, id(input)?);
     let counters = if value_type >= ValueType::Stream2 {

@@ -34,8 +34,8 @@ pub(super) fn read<R: Read, T>(
 ) -> Result<T, LoadError> {
     let mut builder = ZsetBuilder::new(&home.encodings, home.new_table());
     match value_type {
-        ValueType::ZsetListpack => return listpack(&Block::read(input)?, scratch, home, then),
-        ValueType::ZsetZiplist => ziplist(&Block::read(input)?, &mut builder)?,
+        ValueType::ZsetListpack => return listpack(&Block::read(input, value_type)?, scratch, home, then),
+        ValueType::ZsetZiplist => ziplist(&Block::read(input, value_type)?, &mut builder)?,
         _ => {
             for _ in 0..input.length()? {
                 scratch.text.clear();
