@@ -6,6 +6,7 @@ use crate::host::{ServerState, split};
 use crate::persistence;
 use engine::host::Level;
 use engine::{ArgsExt, Arity, Category, Engine, Error, Flags, Handler, Result, ServerCtx, Spec};
+use keyspace::listpack;
 use keyspace::{Encodings, Entry, ListNode, ListRef, Listpack, NewValue, Pack, ValueRef};
 use resp::Args;
 
@@ -44,7 +45,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ("htstats", 1..=2, table_stats),
     ("htstats-key", 1..=2, table_stats_of_key),
     ("leak", 1..=1, |ctx, _| ok(ctx)),
-    ("listpack", 1..=1, listpack),
+    ("listpack", 1..=1, show_listpack),
     ("log", 1..=1, log),
     ("object", 1..=2, object),
     ("panic", 0..=0, |ctx, _| crash(ctx, Crash::Panic)),
@@ -255,7 +256,8 @@ fn nodes_of(list: ListRef<'_>, encodings: &Encodings) -> String {
         bytes += match node {
             ListNode::Pack(pack) => pack.len(),
             ListNode::Compressed { plain_bytes, .. } => plain_bytes,
-            ListNode::Plain(element) => element.len(),
+            // Where stock has a listpack of one element.
+            ListNode::Plain(element) => listpack::init().len() + listpack::encoded_bytes(element),
         };
     }
     format!(
@@ -267,7 +269,7 @@ fn nodes_of(list: ListRef<'_>, encodings: &Encodings) -> String {
 }
 
 /// DEBUG LISTPACK key: what is in the block of a small collection, in the log.
-fn listpack(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
+fn show_listpack(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let value = value_of(ctx, args.key(2))?;
     let ValueRef::Pack(Pack::Hash | Pack::Zset, bytes) = value else {
         return Err(Error::fixed("ERR Not a listpack encoded object."));
