@@ -118,17 +118,6 @@ impl<'a> Claimer<'a> {
     fn is_idle_enough(&self, pending: &Pending) -> bool {
         self.min_idle_ms == 0 || self.now_ms.wrapping_sub(pending.delivered_ms) >= self.min_idle_ms
     }
-
-    /// The consumer, who is made if need be.
-    fn find_or_create(&self, slot: &mut StreamSlot<'_, '_>) -> Option<ConsumerId> {
-        let (consumer, created) = slot
-            .edit(|stream| stream.update_group(self.group, |group| find_or_create(group, self.consumer, self.now_ms)))
-            .flatten()?;
-        if created {
-            slot.commit_aside(1, Some(Event::XGROUP_CREATECONSUMER));
-        }
-        Some(consumer)
-    }
 }
 
 fn check_group(ctx: &mut WriteCtx<'_>, key: &[u8], group: &[u8]) -> Result {
@@ -155,21 +144,18 @@ fn claim(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
 
     let mut effects = Effects::new(ctx);
     let mut slot = ctx.keys.stream_slot(claimer.key)?;
-    let consumer = claimer.find_or_create(&mut slot);
-    let Some((consumer, stream)) = consumer.zip(slot.get()) else {
-        return Ok(());
-    };
+    let Some(stream) = slot.get() else { return Ok(()) };
     let found: Vec<(StreamId, bool)> = ids.into_iter().map(|id| (id, stream.contains(id))).collect();
-    let claimed = slot.edit(|stream| {
+    let done = slot.edit(|stream| {
         stream.update_group(claimer.group, |group| {
-            claim_all(group, &claimer, &options, consumer, &found, &mut effects)
+            claim_all(group, &claimer, &options, &found, &mut effects)
         })
     });
-    let (claimed, changes) = claimed.flatten().unwrap_or_default();
-    slot.commit_aside(changes, None);
+    let done = done.flatten().unwrap_or_default();
+    slot.commit_aside(done.changes, done.created.then_some(Event::XGROUP_CREATECONSUMER));
     if let Some(stream) = slot.get() {
-        ctx.reply.array(claimed.len());
-        for id in claimed {
+        ctx.reply.array(done.claimed.len());
+        for id in done.claimed {
             if options.just_id {
                 reply::id(&mut ctx.reply, id);
             } else {
@@ -181,59 +167,76 @@ fn claim(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Gives what may be given; says which entries that were, and how many changes there were.
+/// What claiming did to a group.
+#[derive(Default)]
+struct Done {
+    /// The entries that went over.
+    claimed: Vec<StreamId>,
+    changes: u64,
+    consumer: Option<ConsumerId>,
+    /// The consumer is new.
+    created: bool,
+}
+
+impl Done {
+    /// The consumer that claims: made, and counted as seen, when it gets its first entry.
+    fn consumer(&mut self, group: &mut GroupMut<'_>, claimer: &Claimer<'_>) -> ConsumerId {
+        *self.consumer.get_or_insert_with(|| {
+            let (consumer, created) = find_or_create(group, claimer.consumer, claimer.now_ms);
+            self.created = created;
+            self.changes += u64::from(created);
+            consumer
+        })
+    }
+}
+
+/// Gives what may be given.
 fn claim_all(
     group: &mut GroupMut<'_>,
     claimer: &Claimer<'_>,
     options: &Options,
-    consumer: ConsumerId,
     found: &[(StreamId, bool)],
     effects: &mut Effects,
-) -> (Vec<StreamId>, u64) {
+) -> Done {
     let mut last_id_is_told = true;
     if options.last_id > group.last_id() {
         group.set_last_id(options.last_id);
         last_id_is_told = false;
     }
-    let (mut claimed, mut changes) = (Vec::new(), 0);
+    let mut done = Done::default();
     for (id, exists) in found {
-        let pending = group.pending(*id).copied();
-        let now_pending = match pending {
+        let before = match group.pending(*id).copied() {
             Some(pending) if !exists => {
                 // Nobody can do anything with it any more.
                 effects.push(|| effects::claim(claimer.key, group, &pending));
                 group.remove_pending(*id);
-                (last_id_is_told, changes) = (true, changes + 1);
+                (last_id_is_told, done.changes) = (true, done.changes + 1);
                 continue;
             }
             _ if !exists => continue,
             Some(pending) if !claimer.is_idle_enough(&pending) => continue,
             None if !options.force => continue,
-            Some(pending) => pending,
-            None => Pending {
-                id: *id,
-                delivered_ms: claimer.now_ms,
-                deliveries: 1,
-                consumer,
-            },
+            Some(pending) => pending.deliveries,
+            // It counts as given once, before it is claimed.
+            None => 1,
         };
-        let counted = now_pending.deliveries.wrapping_add(u64::from(!options.just_id));
-        let now_pending = Pending {
+        let counted = before.wrapping_add(u64::from(!options.just_id));
+        let pending = Pending {
+            id: *id,
             delivered_ms: options.delivered_ms.unwrap_or(claimer.now_ms),
             deliveries: options.deliveries.unwrap_or(counted),
-            consumer,
-            ..now_pending
+            consumer: done.consumer(group, claimer),
         };
-        group.set_pending(now_pending);
-        claimed.push(*id);
-        effects.push(|| effects::claim(claimer.key, group, &now_pending));
-        (last_id_is_told, changes) = (true, changes + 1);
+        group.set_pending(pending);
+        done.claimed.push(*id);
+        effects.push(|| effects::claim(claimer.key, group, &pending));
+        (last_id_is_told, done.changes) = (true, done.changes + 1);
     }
     if !last_id_is_told {
         effects.push(|| effects::set_id(claimer.key, group));
-        changes += 1;
+        done.changes += 1;
     }
-    (claimed, changes)
+    done
 }
 
 /// What XAUTOCLAIM found on its way through the pending entries.
@@ -263,48 +266,59 @@ fn claim_idle(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
 
     let mut effects = Effects::new(ctx);
     let mut slot = ctx.keys.stream_slot(claimer.key)?;
-    let consumer = claimer.find_or_create(&mut slot);
-    let Some(consumer) = consumer else { return Ok(()) };
     let found = find_idle(&slot, &claimer, start, count);
-    slot.edit(|stream| {
+    let done = slot.edit(|stream| {
         stream.update_group(claimer.group, |group| {
-            for (pending, fate) in &found.entries {
-                if *fate == Fate::Gone {
-                    effects.push(|| effects::claim(claimer.key, group, pending));
-                    group.remove_pending(pending.id);
-                    continue;
-                }
-                let pending = Pending {
-                    delivered_ms: claimer.now_ms,
-                    deliveries: pending.deliveries.wrapping_add(u64::from(!just_id)),
-                    consumer,
-                    ..*pending
-                };
-                group.set_pending(pending);
-                effects.push(|| effects::claim(claimer.key, group, &pending));
-            }
+            claim_found(group, &claimer, &found.entries, just_id, &mut effects)
         })
     });
-    slot.commit_aside(found.entries.len() as u64, None);
-    let ids_of = |fate: Fate| {
-        let chosen = found.entries.iter().filter(move |(_, other)| *other == fate);
-        chosen.map(|(pending, _)| pending.id).collect::<Vec<StreamId>>()
-    };
-    let (claimed, gone) = (ids_of(Fate::Claimed), ids_of(Fate::Gone));
+    let done = done.flatten().unwrap_or_default();
+    slot.commit_aside(done.changes, done.created.then_some(Event::XGROUP_CREATECONSUMER));
     let reply = &mut ctx.reply;
     reply.array(3);
     reply::id(reply, found.next);
-    reply.array(claimed.len());
-    for id in claimed {
+    reply.array(done.claimed.len());
+    for id in done.claimed {
         match slot.get().filter(|_| !just_id) {
-            Some(stream) => drop(reply::entry_of(reply, stream, id)),
+            Some(stream) => {
+                reply::entry_of(reply, stream, id);
+            }
             None => reply::id(reply, id),
         }
     }
-    reply.array(gone.len());
-    gone.into_iter().for_each(|id| reply::id(reply, id));
+    let gone = found.entries.iter().filter(|(_, fate)| *fate == Fate::Gone);
+    reply.array(gone.clone().count());
+    gone.for_each(|(pending, _)| reply::id(reply, pending.id));
     effects.propagate(ctx);
     Ok(())
+}
+
+fn claim_found(
+    group: &mut GroupMut<'_>,
+    claimer: &Claimer<'_>,
+    found: &[(Pending, Fate)],
+    just_id: bool,
+    effects: &mut Effects,
+) -> Done {
+    let mut done = Done::default();
+    for (pending, fate) in found {
+        done.changes += 1;
+        if *fate == Fate::Gone {
+            effects.push(|| effects::claim(claimer.key, group, pending));
+            group.remove_pending(pending.id);
+            continue;
+        }
+        let pending = Pending {
+            delivered_ms: claimer.now_ms,
+            deliveries: pending.deliveries.wrapping_add(u64::from(!just_id)),
+            consumer: done.consumer(group, claimer),
+            ..*pending
+        };
+        group.set_pending(pending);
+        done.claimed.push(pending.id);
+        effects.push(|| effects::claim(claimer.key, group, &pending));
+    }
+    done
 }
 
 fn parse_idle_options(args: Args<'_>) -> Result<(u64, bool)> {

@@ -166,11 +166,6 @@ fn set_id(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     }
     let mut slot = ctx.keys.stream_slot(args.key(1))?;
     let stream = slot.get().ok_or(Error::NoSuchKey)?;
-    if id < stream.counters().max_deleted_id {
-        return Err(Error::fixed(
-            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
-        ));
-    }
     if stream.last().is_some_and(|last| id < last.id()) {
         return Err(Error::fixed(
             "ERR The ID specified in XSETID is smaller than the target stream top item",

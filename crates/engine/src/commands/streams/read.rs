@@ -274,7 +274,8 @@ struct Reading<'a> {
 }
 
 /// Replies new entries and notes to whom they were given; or those that the consumer was given before and has not
-/// acknowledged. Propagated as XCLAIM of each entry, and how far the group has read.
+/// acknowledged. Propagated as XCLAIM of each entry, or as how far the group has read where nothing is to be
+/// acknowledged.
 fn read_group(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     let request = Request::parse(args, Command::ReadGroup)?;
     // Checked when the request was read.
@@ -301,27 +302,26 @@ fn read_group(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     let mut streams = Streams::default();
     for (reading, start) in readings.iter().zip(starts) {
         let mut slot = ctx.keys.stream_slot(reading.key)?;
-        let consumer = find_or_create_consumer(&mut slot, reading, &mut effects);
-        let Some((consumer, stream)) = consumer.zip(slot.get()) else {
+        // A consumer for whom there is nothing is not made, nor counts as seen.
+        if start.is_none() && !slot.get().is_some_and(|stream| has_news(stream, reading)) {
+            continue;
+        }
+        let Some(consumer) = find_or_create_consumer(&mut slot, reading, &mut effects) else {
             continue;
         };
-        if let Some(start) = start {
-            streams.begin(&mut ctx.reply, reading.key);
-            reply_history(&mut ctx.reply, stream, reading, start, request.count);
-            note_history(&mut slot, reading, start, request.count);
-            slot.commit_aside(1, None);
-        } else if has_news(stream, reading) {
-            streams.begin(&mut ctx.reply, reading.key);
-            give_new(
+        streams.begin(&mut ctx.reply, reading.key);
+        match start {
+            Some(start) => give_again(&mut ctx.reply, &mut slot, reading, start, request.count),
+            None => give_new(
                 &mut ctx.reply,
                 &mut slot,
                 reading,
                 consumer,
                 request.count,
                 &mut effects,
-            );
-            slot.commit_aside(1, None);
+            ),
         }
+        slot.commit_aside(1, None);
     }
     effects.propagate(ctx);
     if streams.end(&mut ctx.reply) {
@@ -446,7 +446,8 @@ fn give_new(
                     effects.push(|| effects::claim(reading.key, group, &pending));
                 }
             }
-            if moved {
+            // Else every XCLAIM has told how far the group has read.
+            if moved && reading.no_ack {
                 effects.push(|| effects::set_id(reading.key, group));
             }
         });
@@ -471,29 +472,27 @@ fn history<'s>(
         .take(limit)
 }
 
-fn reply_history(reply: &mut Reply<'_>, stream: &Stream, reading: &Reading<'_>, known: StreamId, count: u64) {
-    let header = reply.deferred_array();
-    let mut written = 0;
-    for id in history(stream, reading, known, count) {
-        if !reply::entry_of(reply, stream, id) {
+/// Writes the entries of a consumer's history, and counts that they were given to it once more.
+fn give_again(
+    reply: &mut Reply<'_>,
+    slot: &mut StreamSlot<'_, '_>,
+    reading: &Reading<'_>,
+    known: StreamId,
+    count: u64,
+) {
+    let Some(stream) = slot.get() else { return };
+    let ids: Vec<StreamId> = history(stream, reading, known, count).collect();
+    reply.array(ids.len());
+    let mut there = Vec::with_capacity(ids.len());
+    for id in ids {
+        if reply::entry_of(reply, stream, id) {
+            there.push(id);
+        } else {
             // Deleted since it was given.
             reply.array(2);
             reply::id(reply, id);
             reply.null_array();
         }
-        written += 1;
-    }
-    reply.set_deferred(header, written);
-}
-
-/// Counts that the entries of a consumer's history were given to it once more.
-fn note_history(slot: &mut StreamSlot<'_, '_>, reading: &Reading<'_>, known: StreamId, count: u64) {
-    let Some(stream) = slot.get() else { return };
-    let there: Vec<StreamId> = history(stream, reading, known, count)
-        .filter(|id| stream.contains(*id))
-        .collect();
-    if there.is_empty() {
-        return;
     }
     slot.edit(|stream| {
         stream.update_group(reading.group, |group| {
