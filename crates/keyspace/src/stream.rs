@@ -29,21 +29,25 @@ pub fn entries_up_to(counters: &Counters, id: StreamId) -> Option<u64> {
     if id > counters.last_id {
         return None;
     }
-    let gaps = counters.max_deleted_id != StreamId::MIN && counters.max_deleted_id >= counters.first_id;
     // Both numbers can be set to anything by a client.
     let before_first = counters.entries_added.wrapping_sub(counters.length);
     match id.cmp(&counters.first_id) {
-        _ if gaps => None,
+        _ if has_gaps(counters) => None,
         Ordering::Less => Some(before_first),
         Ordering::Equal => Some(before_first.wrapping_add(1)),
         Ordering::Greater => None,
     }
 }
 
-/// Whether something was deleted from `start` on, as far as the stream remembers.
+/// Whether something was deleted between the entries from `start` on, as far as the stream remembers.
 #[must_use]
 pub fn has_gaps_from(counters: &Counters, start: StreamId) -> bool {
-    counters.length > 0 && counters.max_deleted_id != StreamId::MIN && start <= counters.max_deleted_id
+    has_gaps(counters) && counters.length > 0 && start <= counters.max_deleted_id
+}
+
+/// Whether something was deleted behind the first entry, as far as the stream remembers.
+fn has_gaps(counters: &Counters) -> bool {
+    counters.max_deleted_id != StreamId::MIN && counters.max_deleted_id >= counters.first_id
 }
 
 /// How many entries of the stream a group that has read so far has not been given, where that can be told.

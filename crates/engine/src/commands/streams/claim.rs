@@ -145,7 +145,15 @@ fn claim(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     let mut effects = Effects::new(ctx);
     let mut slot = ctx.keys.stream_slot(claimer.key)?;
     let Some(stream) = slot.get() else { return Ok(()) };
-    let found: Vec<(StreamId, bool)> = ids.into_iter().map(|id| (id, stream.contains(id))).collect();
+    let found: Vec<Asked<'_>> = ids
+        .into_iter()
+        .zip(args.skip(5).iter())
+        .map(|(id, word)| Asked {
+            id,
+            word,
+            exists: stream.contains(id),
+        })
+        .collect();
     let done = slot.edit(|stream| {
         stream.update_group(claimer.group, |group| {
             claim_all(group, &claimer, &options, &found, &mut effects)
@@ -165,6 +173,15 @@ fn claim(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     }
     effects.propagate(ctx);
     Ok(())
+}
+
+/// An entry that a client asks for.
+struct Asked<'a> {
+    id: StreamId,
+    /// Its id in the client's words, which are those that are propagated.
+    word: &'a [u8],
+    /// Whether it is in the stream.
+    exists: bool,
 }
 
 /// What claiming did to a group.
@@ -195,7 +212,7 @@ fn claim_all(
     group: &mut GroupMut<'_>,
     claimer: &Claimer<'_>,
     options: &Options,
-    found: &[(StreamId, bool)],
+    asked: &[Asked<'_>],
     effects: &mut Effects,
 ) -> Done {
     let mut last_id_is_told = true;
@@ -204,11 +221,11 @@ fn claim_all(
         last_id_is_told = false;
     }
     let mut done = Done::default();
-    for (id, exists) in found {
+    for Asked { id, word, exists } in asked {
         let before = match group.pending(*id).copied() {
             Some(pending) if !exists => {
                 // Nobody can do anything with it any more.
-                effects.push(|| effects::claim(claimer.key, group, &pending));
+                effects.push(|| effects::claim_as(claimer.key, group, &pending, word.to_vec()));
                 group.remove_pending(*id);
                 (last_id_is_told, done.changes) = (true, done.changes + 1);
                 continue;
@@ -229,7 +246,7 @@ fn claim_all(
         };
         group.set_pending(pending);
         done.claimed.push(*id);
-        effects.push(|| effects::claim(claimer.key, group, &pending));
+        effects.push(|| effects::claim_as(claimer.key, group, &pending, word.to_vec()));
         (last_id_is_told, done.changes) = (true, done.changes + 1);
     }
     if !last_id_is_told {

@@ -10,6 +10,11 @@ pub(super) type Words = Vec<Vec<u8>>;
 
 /// `XCLAIM …`: gives an entry to its consumer as it has it now, and says how far the group has read.
 pub(super) fn claim(key: &[u8], group: &Group, pending: &Pending) -> Words {
+    claim_as(key, group, pending, ids::text(pending.id))
+}
+
+/// As [`claim`], of an id in these words.
+pub(super) fn claim_as(key: &[u8], group: &Group, pending: &Pending, id: Vec<u8>) -> Words {
     let consumer = group.consumer(pending.consumer).map_or(&[][..], |found| found.name());
     let number = |number: i128| number.to_string().into_bytes();
     vec![
@@ -18,7 +23,7 @@ pub(super) fn claim(key: &[u8], group: &Group, pending: &Pending) -> Words {
         group.name().to_vec(),
         consumer.to_vec(),
         b"0".to_vec(),
-        ids::text(pending.id),
+        id,
         b"TIME".to_vec(),
         number(pending.delivered_ms.into()),
         b"RETRYCOUNT".to_vec(),
