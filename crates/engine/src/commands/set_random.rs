@@ -6,9 +6,6 @@ use keyspace::SetRef;
 use keyspace::set::Member;
 use resp::Args;
 
-/// So many members go to replicas in one SREM at most.
-const MEMBERS_PER_EFFECT: usize = 1024;
-
 /// SPOP key [count]
 pub static SPOP: Spec = Spec {
     name: "spop",
@@ -24,7 +21,7 @@ pub static SPOP: Spec = Spec {
     ..SET
 };
 
-/// Goes to replicas as the SREM of what was drawn, or as the DEL of a set that was taken whole.
+/// Goes to replicas as an SREM of each member drawn, or as the DEL of a set that was taken whole.
 fn pop(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     match args.len() {
         2 => pop_one(ctx, args.key(1)),
@@ -76,10 +73,8 @@ fn pop_several(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     slot.pop(drawn.iter().map(Vec::as_slice));
     reply.set(drawn.len());
     drawn.iter().for_each(|member| reply.bulk(member));
-    for batch in drawn.chunks(MEMBERS_PER_EFFECT) {
-        let mut words: Vec<&[u8]> = vec![b"SREM", key];
-        words.extend(batch.iter().map(Vec::as_slice));
-        ctx.propagate(&words);
+    for member in &drawn {
+        ctx.propagate(&[b"SREM", key, member]);
     }
     Ok(())
 }
@@ -136,4 +131,111 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::check;
+
+    #[test]
+    fn what_was_drawn_is_told_and_not_that_it_was_drawn() {
+        check(
+            "
+            > SADD s a a a
+            1
+            > SPOP s
+            a
+            > SPOP s
+            (nil)
+            > SADD s a b
+            2
+            > SPOP s 0
+            []
+            > SPOP none 3
+            []
+            > SPOP s -1
+            ERR value is out of range, must be positive
+            > SPOP s x
+            ERR value is out of range, must be positive
+            > SPOP s 1 1
+            ERR syntax error
+            > SADD t 1 2
+            2
+            > SPOP t 2
+            [\"1\", \"2\"]
+            > EXISTS t
+            0
+            propagated: SELECT 0
+            propagated: SADD s a a a
+            propagated: SREM s a
+            propagated: SADD s a b
+            propagated: SADD t 1 2
+            propagated: DEL t
+            events: sadd s
+            events: spop s
+            events: del s
+            events: sadd s
+            events: sadd t
+            events: spop t
+            events: del t
+        ",
+        );
+    }
+
+    #[test]
+    fn several_removals_are_one_transaction() {
+        check(
+            "
+            > SADD s 1 1
+            1
+            > MULTI
+            OK
+            > SPOP s
+            QUEUED
+            > SADD s 2
+            QUEUED
+            > EXEC
+            [\"1\", 1]
+            propagated: SELECT 0
+            propagated: SADD s 1 1
+            propagated: MULTI
+            propagated: SREM s 1
+            propagated: SADD s 2
+            propagated: EXEC
+        ",
+        );
+    }
+
+    #[test]
+    fn drawing_leaves_the_set_as_it_is() {
+        check(
+            "
+            > SRANDMEMBER none
+            (nil)
+            > SRANDMEMBER none 3
+            []
+            > SADD s a
+            1
+            > SRANDMEMBER s
+            a
+            > SRANDMEMBER s 5
+            [\"a\"]
+            > SRANDMEMBER s -3
+            [\"a\", \"a\", \"a\"]
+            > SRANDMEMBER s 0
+            []
+            > SRANDMEMBER s x
+            ERR value is not an integer or out of range
+            > SRANDMEMBER s -9223372036854775808
+            ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
+            > SRANDMEMBER s 1 2
+            ERR syntax error
+            > SCARD s
+            1
+            propagated: SELECT 0
+            propagated: SADD s a
+            propagated: nothing
+        ",
+        );
+    }
 }
