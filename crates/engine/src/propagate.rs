@@ -159,7 +159,7 @@ impl Propagation {
     pub fn clear_ready(&mut self) {
         self.ready_from = self.offset();
         self.ready.clear();
-        if self.ready.capacity() > 1 << 20 {
+        if self.ready.capacity() > 1 << 17 {
             self.ready.shrink_to(1 << 16);
         }
     }

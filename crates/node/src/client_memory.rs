@@ -63,6 +63,14 @@ impl Node {
         }
     }
 
+    /// What a session has sent and not yet asked for whole waits in a buffer of so many bytes.
+    pub fn input_resized(&mut self, id: SessionId, capacity: usize) {
+        if let Some(session) = self.engine.sessions.get_mut(id) {
+            session.query_capacity = capacity;
+        }
+        self.count_client(id);
+    }
+
     /// Counts a session anew, and closes clients if all of them are over their limit, this one maybe among them.
     pub(crate) fn limit_clients(&mut self, changed: SessionId) {
         self.count_client(changed);

@@ -10,7 +10,7 @@ use base::{Now, Rng};
 use config::Config;
 use engine::host::{Level, Notice};
 use engine::session::{Kind, Peer};
-use engine::{Engine, Flow, SessionId};
+use engine::{Engine, Flow, Session, SessionId};
 use resp::{Argv, Limits, Parsed};
 
 /// A whole server but its outside.
@@ -213,7 +213,7 @@ impl Node {
                         break;
                     }
                     consumed += bytes;
-                    self.enforce_hard_limit(id, limits);
+                    self.enforce_output_limit(id, limits);
                 }
                 Parsed::Empty { consumed: bytes } => {
                     consumed += bytes;
@@ -313,7 +313,7 @@ impl Node {
         if !pushed.is_empty() {
             let limits = crate::settings::client_output_limits(&self.state.config);
             for id in &pushed {
-                self.enforce_hard_limit(*id, limits);
+                self.enforce_output_limit(*id, limits);
                 self.count_client(*id);
             }
             self.after_execution();
@@ -342,8 +342,14 @@ impl Node {
         if session.sent == session.out.len() {
             session.out.clear();
             session.sent = 0;
+            // Where memory is limited, room for one long reply must not cost keys.
             const KEPT_BYTES: usize = 64 << 10;
-            session.out.shrink_to(KEPT_BYTES);
+            let limited = self.engine.data.settings.maxmemory > 0;
+            if limited && session.out.capacity() > Session::REPLY_BUFFER_BYTES {
+                session.out.shrink_to(Session::LEAST_REPLY_BUFFER_BYTES);
+            } else {
+                session.out.shrink_to(KEPT_BYTES);
+            }
         }
         self.count_client(id);
     }
@@ -460,14 +466,13 @@ impl Node {
         }
     }
 
-    /// Closes a client whose replies have outgrown the hard limit before any of it could be sent: it gets none of them.
-    fn enforce_hard_limit(&mut self, id: SessionId, limits: ClientOutputLimits) {
+    /// Closes a client whose replies have outgrown its limit before any of it could be sent: it gets none of them.
+    fn enforce_output_limit(&mut self, id: SessionId, limits: ClientOutputLimits) {
+        let now = self.engine.now;
         let Some(session) = self.engine.sessions.get_mut(id).filter(|session| !session.close_now) else {
             return;
         };
-        let hard_limit_bytes = limits.of(session).hard_bytes();
-        let over = hard_limit_bytes > 0 && session.overflow_bytes() as u64 >= hard_limit_bytes;
-        if !over || session.kind != Kind::Normal {
+        if session.kind != Kind::Normal || !limits.of(session).exceeded(session, now) {
             return;
         }
         session.out = Vec::new();

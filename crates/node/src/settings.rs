@@ -148,12 +148,6 @@ fn client_output_limit(limit: config::OutputLimit) -> ClientOutputLimit {
 }
 
 impl ClientOutputLimit {
-    /// The bytes that may never be reached; 0: any number.
-    #[must_use]
-    pub fn hard_bytes(self) -> u64 {
-        self.hard_bytes
-    }
-
     /// Whether the session is over the hard limit, or has been over the soft one for too long. Keeps its mark of since
     /// when.
     pub fn exceeded(self, session: &mut Session, now: Now) -> bool {

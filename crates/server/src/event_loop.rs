@@ -286,14 +286,14 @@ impl Server {
             return self.connections.pool(Some(storage));
         }
         let waiting = connection.input.len();
-        let Some(session) = self.node.engine.sessions.get_mut(id) else {
+        let Some(session) = self.node.engine.sessions.get(id) else {
             return;
         };
         let needed = session.parser.bytes_needed();
         if needed > waiting {
             connection.input.reserve_total(needed);
         }
-        session.query_capacity = connection.input.capacity();
+        self.node.input_resized(id, connection.input.capacity());
     }
 
     /// Ends a session whose connection is gone or useless.

@@ -644,7 +644,9 @@ impl Engine {
         const NAME_BYTES: usize = 64;
         let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes);
         let listens = session.subscriptions.as_ref().map_or(0, |all| all.count());
-        let names = listens + self.data.watch.count_of(session.id);
+        let caching = session.caching.as_ref().and_then(|caching| caching.broadcast.as_ref());
+        let prefixes = caching.map_or(0, |prefixes| prefixes.len());
+        let names = listens + prefixes + self.data.watch.count_of(session.id);
         size_of::<Session>() + session.query_capacity + session.out.capacity() + queued + names * NAME_BYTES
     }
 
