@@ -344,9 +344,7 @@ fn reload(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         persistence::save_now(state, engine).map_err(|_| Error::fixed("ERR"))?;
     }
     if !load_over(state, engine, merge, flush) {
-        return Err(Error::fixed(
-            "ERR Error trying to load the RDB dump, check server logs.",
-        ));
+        return Err(Error::fixed("ERR Error trying to load the RDB dump"));
     }
     state.log(Level::Warning, "DB reloaded by DEBUG RELOAD");
     ok(ctx)

@@ -100,7 +100,7 @@ impl Generator<'_> {
                 return self.key_of(kind);
             }
             "sortable" => {
-                let kind = *self.rng.pick(&["list", "set", "zset"]);
+                let kind = *self.rng.pick(&["list", "list", "set"]);
                 return self.key_of(kind);
             }
             "zsetorset" => {
