@@ -94,7 +94,7 @@ impl<'a> Request<'a> {
                 request.count = args.int(at + 1)?.max(0) as u64;
                 at += 2;
             } else if more >= 1 && args.is(at, "streams") {
-                request.parse_streams(args.skip(at + 1), command)?;
+                request.parse_streams(args.skip(at + 1))?;
                 break;
             } else if more >= 2 && args.is(at, "group") {
                 only_for_groups(command, "GROUP")?;
@@ -114,15 +114,11 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    fn parse_streams(&mut self, words: Args<'a>, command: Command) -> Result {
+    fn parse_streams(&mut self, words: Args<'a>) -> Result {
         if words.len() % 2 != 0 {
-            let (name, symbol) = match command {
-                Command::Read => ("xread", '$'),
-                Command::ReadGroup => ("xreadgroup", '>'),
-            };
-            return Err(Error::err(format_args!(
-                "Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be specified."
-            )));
+            return Err(Error::fixed(
+                "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+            ));
         }
         self.keys = words.take(words.len() / 2);
         self.ids = words.skip(words.len() / 2);
