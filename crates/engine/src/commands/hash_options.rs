@@ -37,11 +37,11 @@ fn words_of<'a>(args: Args<'a>, at: usize, each: usize, not_positive: &'static s
     Ok(args.skip(at + 2))
 }
 
-/// What must be true of the fields for HSETEX to go ahead.
+/// What must be true of the key, or of all the fields, for HSETEX to go ahead.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition {
-    NoneThere,
-    AllThere,
+    Absent,
+    Present,
 }
 
 /// Whose options they are: not all go with both.
@@ -53,6 +53,9 @@ pub(super) enum Target {
 
 /// The options of HSETEX and HGETEX.
 pub(super) struct Options<'a> {
+    /// Of the key. Only Valkey has it; its stream may.
+    pub(super) key_condition: Option<Condition>,
+    /// Of the fields.
     pub(super) condition: Option<Condition>,
     pub(super) expiration: Option<Expiration<'a>>,
     /// The fields; with HSETEX each is followed by its value.
@@ -62,21 +65,27 @@ pub(super) struct Options<'a> {
 impl<'a> Options<'a> {
     /// Reads the words after the key.
     pub(super) fn parse(args: Args<'a>, target: Target) -> Result<Self> {
-        let (mut condition, mut expiration) = (None, None);
+        let (mut key_condition, mut condition, mut expiration) = (None, None, None);
         let mut at = 2;
         loop {
             let word = args.try_get(at).ok_or(Error::fixed("ERR missing FIELDS argument"))?;
             let value = || args.try_get(at + 1).ok_or(Error::Syntax);
             let given = match word.to_ascii_lowercase().as_slice() {
                 b"fields" => break,
-                b"fnx" | b"fxx" if target == Target::SetEx => {
-                    let wanted = if args.is(at, "fnx") {
-                        Condition::NoneThere
+                b"nx" | b"xx" | b"fnx" | b"fxx" if target == Target::SetEx => {
+                    let of_fields = word.len() == 3;
+                    let wanted = if word[word.len() - 2].eq_ignore_ascii_case(&b'n') {
+                        Condition::Absent
                     } else {
-                        Condition::AllThere
+                        Condition::Present
                     };
+                    let condition = if of_fields { &mut condition } else { &mut key_condition };
                     if condition.replace(wanted).is_some() {
-                        return Err(Error::fixed("ERR Only one of FXX or FNX arguments can be specified"));
+                        return Err(Error::fixed(if of_fields {
+                            "ERR Only one of FXX or FNX arguments can be specified"
+                        } else {
+                            "ERR Only one of XX or NX arguments can be specified"
+                        }));
                     }
                     at += 1;
                     continue;
@@ -107,6 +116,7 @@ impl<'a> Options<'a> {
         let each = if target == Target::SetEx { 2 } else { 1 };
         let fields = words_of(args, at, each, super::hash_expire::POSITIVE)?;
         Ok(Self {
+            key_condition,
             condition,
             expiration,
             fields,

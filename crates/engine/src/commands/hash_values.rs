@@ -138,11 +138,15 @@ fn set_and_expire(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     let at = options.deadline("hsetex", now)?;
     let names = options.fields.iter().step_by(2);
     let pairs = names.clone().zip(options.fields.skip(1).iter().step_by(2));
-    let refused = match options.condition {
+    let refused_for_key = options
+        .key_condition
+        .is_some_and(|condition| (condition == Condition::Present) != slot.fields().is_some());
+    let refused_for_fields = match options.condition {
         None => false,
-        Some(Condition::NoneThere) => names.clone().any(|name| slot.get(name).is_some()),
-        Some(Condition::AllThere) => names.clone().any(|name| slot.get(name).is_none()),
+        Some(Condition::Absent) => names.clone().any(|name| slot.get(name).is_some()),
+        Some(Condition::Present) => names.clone().any(|name| slot.get(name).is_none()),
     };
+    let refused = refused_for_key || refused_for_fields;
     ctx.reply.int(i64::from(!refused));
     if refused {
         return Ok(());
@@ -226,6 +230,8 @@ mod tests {
             1
             > EXISTS h
             0
+            > HSETEX h XX FIELDS 1 a 1
+            0
             propagated: SELECT 0
             propagated: HSETEX h PXAT 1700000010000 FIELDS 2 a 1 b 2
             propagated: HSETEX h KEEPTTL FIELDS 1 a 5
@@ -260,8 +266,12 @@ mod tests {
             ERR The `numfields` parameter must match the number of arguments
             > HSETEX h EX 0 FIELDS 1 a 1
             ERR invalid expire time in 'hsetex' command
-            > HSETEX h NX FIELDS 1 a 1
-            ERR unknown argument: NX
+            > HSETEX h NX XX FIELDS 1 a 1
+            ERR Only one of XX or NX arguments can be specified
+            > HSETEX h NX NX FIELDS 1 a 1
+            ERR Only one of XX or NX arguments can be specified
+            > HSETEX h GT FIELDS 1 a 1
+            ERR unknown argument: GT
             > HGETEX h PX 5 PERSIST FIELDS 1 a
             ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified
             > HGETEX h PX 5 a b
