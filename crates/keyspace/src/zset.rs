@@ -215,6 +215,11 @@ impl<'a> ZsetRef<'a> {
     /// The ranks of the members from `min` to `max`, where all scores are equal.
     #[must_use]
     pub fn ranks_by_member(self, min: LexBound<'_>, max: LexBound<'_>) -> Range<u64> {
+        // Where scores differ the result is what it happens to be; stock looks at the two ends first.
+        let is = |rank, test: &dyn Fn(&[u8]) -> bool| self.get(rank).is_some_and(|(member, _)| member.with_text(test));
+        if !is(0, &|first| max.admits(first)) || is(self.len() - 1, &|last| min.is_above(last)) {
+            return 0..0;
+        }
         match self {
             Self::Pack(pack) => {
                 let above = |member: &Value<'_>| member.with_text(|text| min.is_above(text));
@@ -237,6 +242,19 @@ impl<'a> ZsetRef<'a> {
         match self.len() {
             0 => None,
             len => self.get(rng.below(len)),
+        }
+    }
+
+    /// A score of this set as it is kept: in one block integers are, where seventeen digits may need an exponent.
+    #[must_use]
+    pub fn kept_text(self, score: f64) -> Vec<u8> {
+        match self {
+            Self::Pack(_) => score_text(score),
+            Self::Large(_) => {
+                let mut text = Vec::with_capacity(24);
+                number::write_f64(&mut text, score);
+                text
+            }
         }
     }
 
@@ -305,9 +323,9 @@ fn score_of(value: Value<'_>) -> f64 {
     }
 }
 
-/// A score as a listpack has it: an integer if it is one of less than 2⁵², else seventeen digits.
+/// A score as a listpack has it: an integer if it is one up to 2⁶², else seventeen digits.
 fn score_text(score: f64) -> Vec<u8> {
-    const INTEGERS: f64 = 4_503_599_627_370_496.0;
+    const INTEGERS: f64 = 4_611_686_018_427_387_904.0;
     let mut text = Vec::with_capacity(24);
     if score.abs() <= INTEGERS && score.trunc() == score {
         number::write_i64(&mut text, score as i64);

@@ -125,10 +125,8 @@ fn scan_members(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     let next = zset.scan(cursor, options.count(), &mut |member, score| {
         let matches = |pattern| member.with_text(|text| glob::matches(pattern, text, false));
         if options.pattern.is_none_or(matches) {
-            let mut text = Vec::new();
-            number::write_f64(&mut text, score);
             write_member(&mut visited, member);
-            visited.bulk(&text);
+            visited.bulk(&zset.kept_text(score));
             count += 2;
         }
     });

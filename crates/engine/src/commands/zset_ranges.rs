@@ -170,8 +170,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// What LIMIT leaves of the ranks. A negative offset skips everything.
+    /// What LIMIT leaves of the ranks. A negative offset skips everything. Of a range by rank nothing is left out: LIMIT
+    /// can only have said there that there is no limit.
     fn limited(&self, ranks: Range<u64>) -> Range<u64> {
+        if matches!(self.bounds, Bounds::Rank(..)) {
+            return ranks;
+        }
         let len = ranks.end - ranks.start;
         let skip = u64::try_from(self.offset).unwrap_or(len).min(len);
         let take = u64::try_from(self.limit).unwrap_or(len).min(len - skip);
