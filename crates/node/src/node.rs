@@ -350,6 +350,10 @@ impl Node {
             } else {
                 session.out.shrink_to(KEPT_BYTES);
             }
+        } else if session.sent > session.out.len() / 2 {
+            // A listener that never catches up must not keep what it has read. What moves is no more than what was sent.
+            session.out.drain(..session.sent);
+            session.sent = 0;
         }
         self.count_client(id);
     }
