@@ -232,7 +232,10 @@ pub fn describe(engine: &Engine, session: &Session) -> String {
             .query_capacity
             .saturating_sub(session.query_bytes + session.argument_bytes),
         session.argument_bytes,
-        session.out.capacity().min(Session::REPLY_BUFFER_BYTES),
+        session
+            .out
+            .capacity()
+            .clamp(Session::LEAST_REPLY_BUFFER_BYTES, Session::REPLY_BUFFER_BYTES),
         session.out_peak.min(Session::REPLY_BUFFER_BYTES),
         if pending > 0 { "rw" } else { "r" },
         if session.authenticated {
