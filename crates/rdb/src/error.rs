@@ -113,7 +113,7 @@ impl fmt::Display for LoadError {
                     Shown(key),
                     db.0
                 )?;
-                f.write_str("a type that is not supported yet")
+                f.write_str("which only that module can load")
             }
             Self::Unsupported { at, what } => write!(f, "{what}, at byte {at}, cannot be loaded"),
             Self::DatabaseOutOfRange { index, databases } => write!(

@@ -1,8 +1,10 @@
 //! RDB: the keyspace as bytes, in files, in full syncs, and value by value in DUMP payloads.
 //!
 //! A codec over [`std::io::Read`] and [`std::io::Write`]: it streams, never seeks, opens nothing and reads no clock.
-//! Versions 1 to 12 of Redis and 80 of Valkey are read, version 10 is written. What is read is taken to be hostile: no
-//! input makes it panic, or take memory that the input has not filled.
+//! Versions 1 to 12 of Redis and 80 of Valkey are read; version 10 is written, and where hashes have expiring fields,
+//! which it has no form for, version 80 or 12. What is read is taken to be hostile: no input makes it panic, or take
+//! memory that the input has not filled. Every packed value is gone through before it is believed, whatever
+//! `sanitize-dump-payload` says.
 //!
 //! ```text
 //! keyspace::Frozen ── save ──▶ Write          Read ── Reader (records) ──▶ load ──▶ keyspace::Keyspace
@@ -10,8 +12,8 @@
 //!                                             on a link ends
 //! ```
 //!
-//! A further type of value needs: its way from the reader into the keyspace in `loader`, its number and form in
-//! `writer`, and the same two in `payload`. Passing over it is there already, in `reader`.
+//! A type of value has its ways in under `decode`, from all forms that versions have for it, and its way out in `encode`;
+//! files and payloads share both. Passing over a value, in `reader`, needs neither.
 //!
 //! Format: as stock servers write it; there is no other authority. Numbers are in `format`.
 

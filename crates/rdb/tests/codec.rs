@@ -523,7 +523,7 @@ fn errors_say_what_is_wrong() {
     let module = b"REDIS0010\x07\x02\xffk\x81\0\0\0\0\0\0\x04\0\x00";
     assert_eq!(
         failing(module),
-        "key '\\xffk' in db 0 holds a value of the module type 'AAAAAAAAB' (RDB type 7), a type that is not supported yet"
+        "key '\\xffk' in db 0 holds a value of the module type 'AAAAAAAAB' (RDB type 7), which only that module can load"
     );
     let aux = b"REDIS0010\xf7\x81\0\0\0\0\0\0\x04\0\x02\x01\x00";
     assert_eq!(
