@@ -341,7 +341,7 @@ fn persistence(facts: &Facts<'_>, text: &mut Text) {
     text.field("rdb_changes_since_last_save", engine.data.dirty);
     // Full syncs are saves to stock, and its tools look here for them.
     let syncing = crate::replication::transfers_running(state);
-    text.flag("rdb_bgsave_in_progress", persistence.is_saving() || syncing);
+    text.flag("rdb_bgsave_in_progress", persistence.is_saving_soon() || syncing);
     text.field("rdb_last_save_time", persistence.last_save_seconds);
     text.field("rdb_last_bgsave_status", if persistence.last_ok { "ok" } else { "err" });
     text.field("rdb_last_bgsave_time_sec", persistence.last_duration_seconds);

@@ -87,6 +87,13 @@ impl Persistence {
         self.running.as_ref().is_some_and(|running| !running.cancelled)
     }
 
+    /// Whether a background save runs, or will as soon as one that was cancelled has let go: who waits for a save to end
+    /// waits for that one too.
+    #[must_use]
+    pub fn is_saving_soon(&self) -> bool {
+        self.is_saving() || (self.scheduled && self.running.is_some())
+    }
+
     /// How long the running save has been running, in seconds; -1 for none.
     #[must_use]
     pub fn running_seconds(&self, now: Now) -> i64 {
