@@ -38,7 +38,15 @@ pub(super) fn read<R: Read, T>(
         match value_type {
             ValueType::List => builder.push(End::Tail, input.text()?),
             ValueType::ListQuicklist2 => match input.length()? {
-                PLAIN => builder.push(End::Tail, input.text()?),
+                PLAIN => {
+                    let at = input.at();
+                    let element = input.text()?;
+                    if element.is_empty() {
+                        let what = "an empty element in a block of its own";
+                        return Err(LoadError::Corrupt { at, what });
+                    }
+                    builder.push(End::Tail, element);
+                }
                 PACKED => packed(&Block::read(input, value_type)?, &mut builder)?,
                 _ => return Err(input.corrupt("a block of a list of an unknown kind")),
             },
