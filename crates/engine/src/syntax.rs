@@ -46,7 +46,7 @@ impl Type {
             "pattern" => Self::Pattern,
             "seconds" | "milliseconds" | "microseconds" | "increment" | "decrement" | "offset" | "start" | "end"
             | "count" | "cursor" | "index" | "index1" | "index2" | "db" | "destination-db" | "len" | "ttl"
-            | "frequency" | "numfields" | "timeout" | "port" | "numreplicas" | "protover" | "client-id" => {
+            | "frequency" | "numfields" | "numkeys" | "timeout" | "port" | "numreplicas" | "protover" | "client-id" => {
                 Self::Integer
             }
             _ if name.starts_with("unix-time") => Self::UnixTime,
