@@ -148,8 +148,8 @@ impl Zset {
     /// How many members come before `member`, and its score.
     #[must_use]
     pub fn rank(&self, member: &[u8]) -> Option<(u64, f64)> {
-        let score = self.score(member)?;
-        Some((self.position(score, member), score))
+        let entry = self.members.get(member, self.members.hash(member))?;
+        Some((self.rank_of(entry), score_of(entry)))
     }
 
     /// The member of rank `index` and its score.
@@ -205,15 +205,16 @@ impl Zset {
     /// Gives `member` this score, whether it was there or not.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
         let hash = self.members.hash(member);
-        let Some(old) = self.members.get(member, hash).map(score_of) else {
+        let Some(entry) = self.members.get(member, hash) else {
             let item = self.store(member, hash, score);
             self.order.insert(self.position(score, member), item, &mut self.ledger);
             return Placed::Added;
         };
+        let old = score_of(entry);
         if old == score {
             return Placed::Unchanged;
         }
-        let index = self.position(old, member);
+        let index = self.rank_of(entry);
         if self.fits(index, score, member) {
             let item = self.store(member, hash, score);
             self.order.modify(index, &mut self.ledger, |place, _| *place = item);
@@ -228,8 +229,8 @@ impl Zset {
     /// Takes `member` out; gives the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.members.hash(member);
-        let score = self.members.get(member, hash).map(score_of)?;
-        let index = self.position(score, member);
+        let entry = self.members.get(member, hash)?;
+        let (index, score) = (self.rank_of(entry), score_of(entry));
         self.order.remove(index, &mut self.ledger);
         self.members.delete(member, hash);
         Some(score)
@@ -259,6 +260,14 @@ impl Zset {
         Ranked::of(self.members.get(member, hash).expect("the member just stored"))
     }
 
+    /// How many members come before the one of this entry.
+    fn rank_of(&self, entry: &Entry) -> u64 {
+        let (item, score, member) = (Ranked::of(entry), score_of(entry), entry.key());
+        let before = |other: &Ranked| other.cmp_to(score, member).is_lt();
+        self.order
+            .position_by_key(sort_key(score), |other| *other == item, before)
+    }
+
     /// How many members come before this place.
     fn position(&self, score: f64, member: &[u8]) -> u64 {
         self.order
@@ -270,7 +279,9 @@ impl Zset {
         let after = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_lt());
         let before = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_gt());
         let below = index.checked_sub(1).and_then(|below| self.order.get(below));
-        after(below) && before(self.order.get(index + 1))
+        let above = self.order.get(index + 1);
+        [below, above].into_iter().flatten().for_each(Item::prefetch);
+        after(below) && before(above)
     }
 }
 

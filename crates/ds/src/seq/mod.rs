@@ -198,7 +198,30 @@ impl<T: Item> Seq<T> {
     /// As [`Self::partition_point`], for a point before which all items have sort keys up to `key`, and after which all
     /// have `key` or more: `before` is asked only about items with that very key, and a few others.
     pub fn partition_point_by_key(&self, key: u64, mut before: impl FnMut(&T) -> bool) -> u64 {
-        let Some(mut node) = self.root else { return 0 };
+        match self.leaf_by_key(key, &mut before) {
+            Some((items, index)) => index + partition(items, before) as u64,
+            None => 0,
+        }
+    }
+
+    /// The index of an item that is there and has this sort key: the one that `is` is true for. `before` is true for the
+    /// items before it; it is asked less than [`Self::partition_point_by_key`] asks, since telling items from others
+    /// takes no look at what they refer to.
+    pub fn position_by_key(&self, key: u64, is: impl Fn(&T) -> bool, mut before: impl FnMut(&T) -> bool) -> u64 {
+        match self.leaf_by_key(key, &mut before) {
+            Some((items, index)) => {
+                // The first item of a leaf is looked for at the end of the leaf before.
+                let within = items.iter().position(is).unwrap_or_else(|| partition(items, before));
+                index + within as u64
+            }
+            None => 0,
+        }
+    }
+
+    /// The leaf in which, or at the end of which, the point of [`Self::partition_point_by_key`] is, and the index of its
+    /// first item.
+    fn leaf_by_key(&self, key: u64, before: &mut impl FnMut(&T) -> bool) -> Option<(&[T], u64)> {
+        let mut node = self.root?;
         let mut index = 0;
         while !node.is_leaf() {
             let keys = node.keys();
@@ -218,7 +241,7 @@ impl<T: Item> Seq<T> {
             index += node.items_below()[..low - 1].iter().sum::<u64>();
             node = node.child(low - 1);
         }
-        index + node.items().partition_point(before) as u64
+        Some((node.items(), index))
     }
 
     /// Puts an item in at `index`.
@@ -389,6 +412,33 @@ impl<T: Item> std::fmt::Debug for Seq<T> {
             .field("weight", &self.weight)
             .finish()
     }
+}
+
+/// The index of the first item of a leaf that `before` is false for. What items refer to is asked for several at a time:
+/// a search that goes from one to the next would wait for memory at each.
+fn partition<T: Item>(items: &[T], mut before: impl FnMut(&T) -> bool) -> usize {
+    const PIVOTS: usize = 8;
+    let (mut low, mut high) = (0, items.len());
+    let step = items.len() / PIVOTS;
+    if step > 1 {
+        let pivots = || items.iter().skip(step).step_by(step);
+        pivots().for_each(Item::prefetch);
+        // Between two pivots, or behind the last.
+        let (mut first, mut last) = (0, pivots().len());
+        while first < last {
+            let middle = usize::midpoint(first, last);
+            if before(&items[(middle + 1) * step]) {
+                first = middle + 1;
+            } else {
+                last = middle;
+            }
+        }
+        low = first * step;
+        high = high.min(low + step);
+    }
+    let rest = &items[low..high];
+    rest.iter().for_each(Item::prefetch);
+    low + rest.partition_point(before)
 }
 
 /// Which of the parts contains the position, which becomes the one within that part.

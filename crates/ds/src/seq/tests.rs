@@ -218,6 +218,13 @@ fn searches_find_the_first_item_that_is_not_before() {
         model.insert(expected, number);
     }
     assert_eq!(numbers(&sequence), model);
+    for number in model.iter().step_by(7) {
+        let expected = model.partition_point(|other| other < number) as u64;
+        let before = |item: &Number| item.0 < *number;
+        let position = sequence.position_by_key(number / 8, |item| item.0 == *number, before);
+        let found = sequence.get(position).map(|item| item.0);
+        assert!(position >= expected && found == Some(*number), "{number}");
+    }
     sequence.leave(&mut ledger);
 }
 
