@@ -212,6 +212,9 @@ fn every_type_of_stock_loads() {
     assert_eq!(described(&load(&saved).unwrap().1), got);
 }
 
+/// Of a file: its header, the number of the type, the parts of the value, and what is read.
+type Case<'a> = (&'a str, &'a [u8], &'a [&'a [u8]], &'a str);
+
 /// The forms that no stock server at hand writes, from their definitions.
 #[test]
 fn later_and_older_forms_load() {
@@ -223,7 +226,7 @@ fn later_and_older_forms_load() {
         fixed.insert(0, total);
         fixed
     }[..];
-    let cases: &[(&str, &[u8], &[&[u8]], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("REDIS0009", b"\x01", &[b"\x02\x01a\xc0\x05"], "quicklist a 5"),
         (
             "REDIS0009",

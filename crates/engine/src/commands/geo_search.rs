@@ -257,7 +257,7 @@ impl<'a> Query<'a> {
             self.centre = zset.map(|_| member(zset, args, next)).transpose()?;
             self.centre_given = true;
             Ok(next + 1)
-        } else if args.is(at, "fromlonlat") && left >= 2 && !(self.centre_given && !self.from_coordinates) {
+        } else if args.is(at, "fromlonlat") && left >= 2 && (!self.centre_given || self.from_coordinates) {
             self.centre = Some(place(args, next)?);
             (self.centre_given, self.from_coordinates) = (true, true);
             Ok(next + 2)

@@ -3,7 +3,7 @@
 use super::{REGISTERS, RUN_BITS};
 
 /// 1 / (2 ln 2).
-const ALPHA: f64 = 0.721_347_520_444_481_703_68;
+const ALPHA: f64 = 0.721_347_520_444_481_7;
 
 /// How many registers have which value.
 pub struct Histogram([u32; 64]);

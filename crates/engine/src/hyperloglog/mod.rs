@@ -71,9 +71,9 @@ impl<'a> View<'a> {
     /// What these bytes are, if their header is one. Nothing is known of the registers of a sparse one.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        let fits = match bytes.get(ENCODING_AT)? {
-            &DENSE => bytes.len() == HEADER_BYTES + dense::BYTES,
-            &SPARSE => bytes.len() >= HEADER_BYTES,
+        let fits = match *bytes.get(ENCODING_AT)? {
+            DENSE => bytes.len() == HEADER_BYTES + dense::BYTES,
+            SPARSE => bytes.len() >= HEADER_BYTES,
             _ => false,
         };
         (fits && bytes.starts_with(MAGIC)).then_some(Self(bytes))

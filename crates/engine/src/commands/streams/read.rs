@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
     }
 
     fn parse_streams(&mut self, words: Args<'a>) -> Result {
-        if words.len() % 2 != 0 {
+        if !words.len().is_multiple_of(2) {
             return Err(Error::fixed(
                 "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
             ));
@@ -517,7 +517,6 @@ fn read_group_resumed(ctx: &mut WriteCtx<'_>, request: &Request<'_>, reading: &R
     let Some(stream) = slot.get() else { return Err(GONE) };
     let read = stream.group(reading.group).ok_or(NO_GROUP)?.last_id();
     if stream.counters().last_id <= read {
-        drop(slot);
         return match request.timeout {
             Some((timeout, _)) => ctx.block(Wanted::StreamOrGone, request.keys.iter(), timeout),
             // What has blocked once had a timeout.
