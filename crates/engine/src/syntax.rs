@@ -153,6 +153,8 @@ fn sequence(rest: &mut &str) -> Vec<Argument> {
             let (name, kind) = match word.split_once(':') {
                 Some((name, "double")) => (name, Type::Double),
                 Some((name, "integer")) => (name, Type::Integer),
+                Some((name, "string")) => (name, Type::String),
+                Some((name, "key")) => (name, Type::Key),
                 _ => (word, Type::of(word)),
             };
             arguments.push(Argument {
@@ -297,6 +299,10 @@ mod tests {
                 "FILTERBY=oneof(MODULE=module-name:string PATTERN=pattern:pattern)?",
             ),
             ("[arg ...]", "arg:string*?"),
+            (
+                "dst:key start:string [LIMIT <offset count>]",
+                "dst:key start:string LIMIT=block(offset:integer count:integer)?",
+            ),
             ("[ID client-id [client-id ...]]", "ID=client-id:integer*?"),
             (
                 "ip:port|<[ID client-id] [ADDR ip:port]>",

@@ -24,7 +24,7 @@ pub static GEOSEARCH: Spec = Spec {
     complexity: SEARCH_COST,
     arity: Arity::AtLeast(7),
     keys: READ,
-    args: "key <FROMMEMBER member|FROMLONLAT longitude:double latitude:double> <BYRADIUS radius:double \
+    args: "key <FROMMEMBER member|FROMLONLAT <longitude:double latitude:double>> <BYRADIUS radius:double \
            <M|KM|FT|MI>|BYBOX width:double height:double <M|KM|FT|MI>> [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] \
            [WITHDIST] [WITHHASH]",
     history: &[UPPERCASE],
@@ -44,7 +44,7 @@ pub static GEOSEARCHSTORE: Spec = Spec {
         KeySpec::at(2, KeyFlags::RO.or(KeyFlags::ACCESS)),
     ],
     flags: Flags::DENY_OOM,
-    args: "destination source <FROMMEMBER member|FROMLONLAT longitude:double latitude:double> <BYRADIUS radius:double \
+    args: "destination source <FROMMEMBER member|FROMLONLAT <longitude:double latitude:double>> <BYRADIUS radius:double \
            <M|KM|FT|MI>|BYBOX width:double height:double <M|KM|FT|MI>> [ASC|DESC] [COUNT count [ANY]] [STOREDIST]",
     history: &[UPPERCASE],
     handler: Handler::Write(|ctx, args| search_or_store(ctx, args, Form::SearchStore)),

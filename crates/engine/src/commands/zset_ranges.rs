@@ -28,7 +28,7 @@ const RANGE: Spec = Spec {
 pub static ZRANGE: Spec = Spec {
     name: "zrange",
     summary: "Returns the members of a sorted set in a range of ranks, scores or members.",
-    args: "key start:string stop:string [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+    args: "key start:string stop:string [BYSCORE|BYLEX] [REV] [LIMIT <offset count>] [WITHSCORES]",
     history: &[("6.2.0", "`REV`, `BYSCORE`, `BYLEX` and `LIMIT`.")],
     handler: Handler::Read(|ctx, args| list(ctx, args, None, None)),
     ..RANGE
@@ -50,7 +50,7 @@ pub static ZRANGEBYSCORE: Spec = Spec {
     summary: "Returns the members of a sorted set in a range of scores.",
     since: "1.0.5",
     complexity: LIMITED_COST,
-    args: "key min:double max:double [WITHSCORES] [LIMIT offset count]",
+    args: "key min:double max:double [WITHSCORES] [LIMIT <offset count>]",
     history: &[("2.0.0", "`WITHSCORES`.")],
     deprecated: Some(("6.2.0", "`ZRANGE` with the `BYSCORE` argument")),
     handler: Handler::Read(|ctx, args| list(ctx, args, Some(By::Score), Some(Direction::Up))),
@@ -63,7 +63,7 @@ pub static ZREVRANGEBYSCORE: Spec = Spec {
     summary: "Returns the members of a sorted set in a range of scores, from the highest down.",
     since: "2.2.0",
     complexity: LIMITED_COST,
-    args: "key max:double min:double [WITHSCORES] [LIMIT offset count]",
+    args: "key max:double min:double [WITHSCORES] [LIMIT <offset count>]",
     history: &[("2.1.6", "`min` and `max` may be exclusive.")],
     deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments")),
     handler: Handler::Read(|ctx, args| list(ctx, args, Some(By::Score), Some(Direction::Down))),
@@ -76,7 +76,7 @@ pub static ZRANGEBYLEX: Spec = Spec {
     summary: "Returns the members of a sorted set in a range of members, where all scores are equal.",
     since: "2.8.9",
     complexity: LIMITED_COST,
-    args: "key min max [LIMIT offset count]",
+    args: "key min max [LIMIT <offset count>]",
     deprecated: Some(("6.2.0", "`ZRANGE` with the `BYLEX` argument")),
     handler: Handler::Read(|ctx, args| list(ctx, args, Some(By::Lex), Some(Direction::Up))),
     ..RANGE
@@ -88,7 +88,7 @@ pub static ZREVRANGEBYLEX: Spec = Spec {
     summary: "Returns the members of a sorted set in a range of members, from the last back.",
     since: "2.8.9",
     complexity: LIMITED_COST,
-    args: "key max min [LIMIT offset count]",
+    args: "key max min [LIMIT <offset count>]",
     deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments")),
     handler: Handler::Read(|ctx, args| list(ctx, args, Some(By::Lex), Some(Direction::Down))),
     ..RANGE
@@ -220,7 +220,7 @@ pub static ZRANGESTORE: Spec = Spec {
         KeySpec::at(2, KeyFlags::RO.or(KeyFlags::ACCESS)),
     ],
     flags: Flags::DENY_OOM,
-    args: "dst:key src:key min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]",
+    args: "dst:key src:key min max [BYSCORE|BYLEX] [REV] [LIMIT <offset count>]",
     handler: Handler::Write(store),
     ..ZSET
 };
