@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<bool> {
     if !build_failed {
         let size = |full: &'static str, small: &'static str| if quick { small } else { full };
         part(&mut report, &["tutorial"])?;
-        part(&mut report, &["oracle", "--commands", size("120000", "20000")])?;
+        part(&mut report, &["oracle", "--commands", size("500000", "20000")])?;
         part(&mut report, &["interop", "--keys", size("200000", "5000")])?;
         part(&mut report, &["faults", "--trials", size("200", "20")])?;
         part(&mut report, &["long-sync", "--megabytes", size("1000", "100")])?;
