@@ -91,7 +91,9 @@ pub static TOUCH: Spec = Spec {
     ..Spec::BASE
 };
 
+/// Stamps the access clocks even for a client that has asked with CLIENT NO-TOUCH that its commands do not.
 fn touch(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
+    ctx.keys.touch = true;
     let found = args.skip(1).iter().filter(|key| ctx.keys.get(key).is_some()).count();
     ctx.reply.int(found as i64);
     Ok(())

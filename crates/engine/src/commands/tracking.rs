@@ -327,4 +327,34 @@ mod tests {
             "#,
         );
     }
+
+    /// As Redis 7.2 has it: all commands leave the access clocks alone but TOUCH.
+    #[test]
+    fn commands_of_a_client_that_does_not_touch() {
+        check(
+            "
+            > CLIENT NO-TOUCH ON
+            OK
+            > SET k v
+            OK
+            clock: +9000
+            > GET k
+            v
+            > OBJECT IDLETIME k
+            9
+            > TOUCH k
+            1
+            > OBJECT IDLETIME k
+            0
+            > CLIENT SETINFO LIB-NAME a b
+            ERR wrong number of arguments for 'client|setinfo' command
+            > CLIENT SETINFO LIB-NAME \"a b\"
+            ERR lib-name cannot contain spaces, newlines or special characters.
+            > CLIENT SETINFO LIB x
+            ERR Unrecognized option 'LIB'
+            > CLIENT SETINFO lib-ver 1.2
+            OK
+            ",
+        );
+    }
 }

@@ -58,15 +58,21 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if self.unit == self.bytes.len() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT_CAPACITY_BYTES);
-            (self.unit, self.at) = (0, 0);
-        } else if self.unit > SLACK_BYTES && self.unit > self.bytes.len() / 2 {
+        self.let_go();
+        if self.unit > SLACK_BYTES && self.unit > self.bytes.len() / 2 {
             self.bytes.drain(..self.unit);
             (self.unit, self.at) = (0, self.at - self.unit);
         }
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Gives the room of a long command back as soon as all has been applied: a quiet primary may send nothing for long.
+    fn let_go(&mut self) {
+        if self.unit == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_CAPACITY_BYTES);
+            (self.unit, self.at) = (0, 0);
+        }
     }
 
     /// How many bytes have been read beyond the applied offset.
@@ -86,6 +92,7 @@ impl Reader {
 
     /// Finds the command at the front. Until [`Self::pass`] it stays there.
     pub(super) fn front(&mut self) -> Front {
+        self.let_go();
         let limits = Limits {
             bulk_bytes: u64::MAX,
             authenticated: true,
@@ -227,5 +234,14 @@ mod tests {
             assert_eq!(units(&mut reader).len(), 1);
         }
         assert!(reader.bytes.capacity() < 1 << 20);
+    }
+
+    #[test]
+    fn a_long_command_leaves_no_room_behind() {
+        let mut reader = Reader::default();
+        let value = "x".repeat(4 << 20);
+        reader.push(format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{value}\r\n", value.len()).as_bytes());
+        assert_eq!(units(&mut reader).len(), 1);
+        assert!(reader.bytes.capacity() <= KEPT_CAPACITY_BYTES);
     }
 }
