@@ -12,9 +12,18 @@ const DATABASES: usize = 16;
 pub type Difference = (Words, String, String, String);
 
 /// Reads all databases of both servers.
-pub fn difference(a: &mut Client, b: &mut Client) -> Result<Option<Difference>> {
+pub fn difference(a: &mut Client, b: &mut Client, sorted: bool) -> Result<Option<Difference>> {
+    let context = volatile::Context {
+        known: &|_| true,
+        sorted,
+    };
     for db in 0..DATABASES {
-        let found = compare(a, b, &[words(&["SELECT", &db.to_string()]), words(&["KEYS", "*"])])?;
+        let found = compare(
+            a,
+            b,
+            &[words(&["SELECT", &db.to_string()]), words(&["KEYS", "*"])],
+            &context,
+        )?;
         let keys = match found {
             Compared::Same(answers) => answers[1]
                 .items()
@@ -26,7 +35,7 @@ pub fn difference(a: &mut Client, b: &mut Client) -> Result<Option<Difference>> 
         };
         for keys in keys.chunks(64) {
             let asked: Vec<Words> = keys.iter().flat_map(|key| about(key)).collect();
-            let kinds = match compare(a, b, &asked)? {
+            let kinds = match compare(a, b, &asked, &context)? {
                 Compared::Same(answers) => answers,
                 Compared::Different(difference) => return Ok(Some(difference)),
             };
@@ -36,7 +45,7 @@ pub fn difference(a: &mut Client, b: &mut Client) -> Result<Option<Difference>> 
                 .zip(kinds)
                 .flat_map(|(key, kind)| reads(&kind, key))
                 .collect();
-            if let Compared::Different(difference) = compare(a, b, &asked)? {
+            if let Compared::Different(difference) = compare(a, b, &asked, &context)? {
                 return Ok(Some(difference));
             }
         }
@@ -84,13 +93,13 @@ enum Compared {
     Different(Difference),
 }
 
-fn compare(a: &mut Client, b: &mut Client, asked: &[Words]) -> Result<Compared> {
+fn compare(a: &mut Client, b: &mut Client, asked: &[Words], context: &volatile::Context<'_>) -> Result<Compared> {
     let (a, b) = (a.pipeline(asked)?, b.pipeline(asked)?);
     for ((words, a), b) in asked.iter().zip(&a).zip(&b) {
         if a == b {
             continue;
         }
-        if let Some(why) = volatile::difference(words, a, b, &|_| true) {
+        if let Some(why) = volatile::difference(words, a, b, context) {
             return Ok(Compared::Different((words.clone(), why, a.show(), b.show())));
         }
     }

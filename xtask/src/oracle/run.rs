@@ -116,6 +116,8 @@ pub struct Pair {
     b: Side,
     /// Hashes of all words sent since the start: any of them may be a key.
     known: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
+    /// Whether something was sorted in this run.
+    sorted: bool,
     /// Commands sent and compared so far.
     pub compared: u64,
     /// How many replies there were to each command, and how many were errors.
@@ -148,6 +150,7 @@ impl Pair {
             a,
             b,
             known: HashSet::default(),
+            sorted: false,
             compared: 0,
             replies: BTreeMap::new(),
         })
@@ -172,6 +175,7 @@ impl Pair {
     pub fn run(&mut self, steps: &[Step]) -> Result<Option<Mismatch>> {
         self.a.reset().context(|| "preparing the first server")?;
         self.b.reset().context(|| "preparing the second server")?;
+        self.sorted = false;
         let mut queued: [Vec<Words>; SESSIONS] = Default::default();
         let mut first = 0;
         while first < steps.len() {
@@ -200,6 +204,7 @@ impl Pair {
         let mut out = Vec::new();
         for (_, words, encoding) in commands_of(steps) {
             self.known.extend(words.iter().map(|word| hash(word)));
+            self.sorted |= words[0].to_ascii_lowercase().starts_with(b"sort");
             match encoding {
                 Encoding::Multibulk => write_command(&mut out, words),
                 Encoding::Inline => out.extend(inline(words)),
@@ -216,9 +221,11 @@ impl Pair {
             );
             self.compared += 1;
             self.count(words, &a);
-            if let Some(why) = compare(words, &a, &b, queued, &|key| {
-                self.known.contains(&hash(key)) || key.starts_with(b"pop:")
-            }) {
+            let context = volatile::Context {
+                known: &|key| self.known.contains(&hash(key)) || key.starts_with(b"pop:"),
+                sorted: self.sorted,
+            };
+            if let Some(why) = compare(words, &a, &b, queued, &context) {
                 return Some(Mismatch {
                     step: at,
                     topic: topic(words),
@@ -294,7 +301,7 @@ impl Pair {
 
     fn keyspaces(&mut self, step: usize) -> Result<Option<Mismatch>> {
         let (mut a, mut b) = (self.a.server.client()?, self.b.server.client()?);
-        let found = keyspaces::difference(&mut a, &mut b).context(|| "reading both servers' keys")?;
+        let found = keyspaces::difference(&mut a, &mut b, self.sorted).context(|| "reading both servers' keys")?;
         Ok(found.map(|(words, why, a, b)| Mismatch {
             step,
             topic: format!("the keys by {}", topic(&words)),
@@ -358,7 +365,7 @@ fn compare(
     a: &Answer,
     b: &Answer,
     queued: &mut Vec<Words>,
-    known: &dyn Fn(&[u8]) -> bool,
+    context: &volatile::Context<'_>,
 ) -> Option<String> {
     let ((a, a_bytes), (b, b_bytes)) = match (a, b) {
         (Ok(a), Ok(b)) => (a, b),
@@ -378,11 +385,11 @@ fn compare(
         (Some(queued), Value::Array(a), Value::Array(b)) if a.len() == b.len() && a.len() == queued.len() => {
             let mut parts = a.iter().zip(b).zip(&queued).filter(|((a, b), _)| a != b);
             parts.find_map(|((a, b), words)| {
-                volatile::difference(words, a, b, known)
+                volatile::difference(words, a, b, context)
                     .map(|why| format!("{why}, in a transaction at {}", topic(words)))
             })
         }
-        _ => volatile::difference(words, a, b, known),
+        _ => volatile::difference(words, a, b, context),
     }
 }
 

@@ -51,6 +51,9 @@ impl<'a> Plan<'a> {
             about.remove(rng.below(about.len() as u64) as usize);
         }
         let everywhere = choice.only.is_empty();
+        // What sorting hides is looked at in the other epochs: see `Context::sorted`.
+        let sorts = rng.chance(1, 4);
+        let sent = |group: &&Group| sent(group) && (sorts || group.name != "sort");
         let others = groups.iter().filter(sent).filter(|_| everywhere);
         let mut weighted: Vec<(u64, &Group)> = others
             .map(|group| {
