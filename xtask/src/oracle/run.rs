@@ -294,7 +294,11 @@ impl Pair {
         if *value == Value::Simple(b"QUEUED".to_vec()) {
             return;
         }
-        let (replies, errors) = self.replies.entry(topic(words)).or_default();
+        let unknown = value
+            .as_error()
+            .is_some_and(|line| line.starts_with(b"ERR unknown subcommand"));
+        let name = if unknown { topic(&words[..1]) } else { topic(words) };
+        let (replies, errors) = self.replies.entry(name).or_default();
         *replies += 1;
         *errors += u64::from(value.as_error().is_some());
     }
@@ -338,7 +342,7 @@ fn hash(word: &[u8]) -> u64 {
 }
 
 /// The command's name, with its subcommand where it has some.
-fn topic(words: &Words) -> String {
+fn topic(words: &[Vec<u8>]) -> String {
     const CONTAINERS: [&str; 12] = [
         "client", "config", "command", "debug", "object", "memory", "slowlog", "latency", "xgroup", "xinfo", "pubsub",
         "pfdebug",

@@ -346,7 +346,7 @@ fn parse_idle_options(args: Args<'_>) -> Result<(u64, bool)> {
     let mut at = 6;
     while at < args.len() {
         if args.is(at, "count") && at + 1 < args.len() {
-            count = args.int(at + 1)?;
+            count = args.int(at + 1).map_err(|_| NOT_POSITIVE)?;
             if !(1..=COUNT_MAX).contains(&count) {
                 return Err(NOT_POSITIVE);
             }
