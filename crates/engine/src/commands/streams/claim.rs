@@ -385,3 +385,75 @@ fn find_idle(slot: &StreamSlot<'_, '_>, claimer: &Claimer<'_>, start: StreamId, 
     found.next = pending_entries.next().map_or(StreamId::MIN, |pending| pending.id);
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::check;
+
+    #[test]
+    fn entries_go_over_and_deleted_ones_are_dropped() {
+        check(
+            "
+            > XADD s 1-1 a 1
+            1-1
+            > XADD s 1-2 a 2
+            1-2
+            > XADD s 1-3 a 3
+            1-3
+            > XGROUP CREATE s g 0
+            OK
+            > XREADGROUP GROUP g a STREAMS s >
+            [[\"s\", [[\"1-1\", [\"a\", \"1\"]], [\"1-2\", [\"a\", \"2\"]], [\"1-3\", [\"a\", \"3\"]]]]]
+            clock: +500
+            > XCLAIM s g b 1000 1-1
+            []
+            > XCLAIM s g b 100 1
+            []
+            > XCLAIM s g b 100 1-1
+            [[\"1-1\", [\"a\", \"1\"]]]
+            > XDEL s 1-2
+            1
+            > XAUTOCLAIM s g b 100 - COUNT 2
+            [\"0-0\", [[\"1-3\", [\"a\", \"3\"]]], [\"1-2\"]]
+            > XPENDING s g - + 10 a
+            []
+            > XCLAIM s g b 0 1-3 JUSTID RETRYCOUNT 7 TIME 5 LASTID 9-9
+            [\"1-3\"]
+            > XPENDING s g IDLE 1 - + 10 b
+            [[\"1-3\", \"b\", 1700000000495, 7]]
+            > XCLAIM s g b 0 1-3 WHAT
+            ERR Unrecognized XCLAIM option 'WHAT'
+            > XCLAIM s none b 0 1-3
+            NOGROUP No such key 's' or consumer group 'none'
+            > XAUTOCLAIM s g b 0 0 COUNT 0
+            ERR COUNT must be > 0
+            ",
+        );
+    }
+
+    #[test]
+    fn what_was_claimed_is_propagated_entry_by_entry() {
+        check(
+            "
+            > XADD s 1-1 a 1
+            1-1
+            > XGROUP CREATE s g 0
+            OK
+            > XCLAIM s g c 0 1-1 FORCE
+            [[\"1-1\", [\"a\", \"1\"]]]
+            > XCLAIM s g c 0 9 LASTID 5-5
+            []
+            propagated: SELECT 0
+            propagated: XADD s 1-1 a 1
+            propagated: XGROUP CREATE s g 0
+            propagated: XCLAIM s g c 0 1-1 TIME 1700000000000 RETRYCOUNT 2 FORCE JUSTID LASTID 0-0
+            propagated: XGROUP SETID s g 5-5 ENTRIESREAD -1
+            propagated: nothing
+            events: xadd s
+            events: xgroup-create s
+            events: xgroup-createconsumer s
+            events: nothing
+            ",
+        );
+    }
+}

@@ -532,3 +532,118 @@ fn read_group_resumed(ctx: &mut WriteCtx<'_>, request: &Request<'_>, reading: &R
     effects.propagate(ctx);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::check;
+
+    #[test]
+    fn a_group_is_given_each_entry_once() {
+        check(
+            "
+            > XADD s 1-1 a 1
+            1-1
+            > XADD s 1-2 a 2
+            1-2
+            > XGROUP CREATE s g 0
+            OK
+            > XREADGROUP GROUP g alice COUNT 1 STREAMS s >
+            [[\"s\", [[\"1-1\", [\"a\", \"1\"]]]]]
+            > XREADGROUP GROUP g bob NOACK STREAMS s >
+            [[\"s\", [[\"1-2\", [\"a\", \"2\"]]]]]
+            > XREADGROUP GROUP g alice STREAMS s >
+            (nil)
+            > XDEL s 1-1
+            1
+            > XREADGROUP GROUP g alice STREAMS s 0
+            [[\"s\", [[\"1-1\", (nil)]]]]
+            > XPENDING s g
+            [1, \"1-1\", \"1-1\", [[\"alice\", \"1\"]]]
+            > XPENDING s g - + 10
+            [[\"1-1\", \"alice\", 0, 1]]
+            > XACK s g 1-1 1-2
+            1
+            > XREADGROUP GROUP none alice STREAMS s >
+            NOGROUP No such key 's' or consumer group 'none' in XREADGROUP with GROUP option
+            > XREAD GROUP g alice STREAMS s 0
+            ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.
+            > XREADGROUP GROUP g alice STREAMS s
+            ERR wrong number of arguments for 'xreadgroup' command
+            > XREAD STREAMS s t 0
+            ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.
+            propagated: SELECT 0
+            propagated: XADD s 1-1 a 1
+            propagated: XADD s 1-2 a 2
+            propagated: XGROUP CREATE s g 0
+            propagated: XCLAIM s g alice 0 1-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1
+            propagated: MULTI
+            propagated: XGROUP CREATECONSUMER s g bob
+            propagated: XGROUP SETID s g 1-2 ENTRIESREAD 2
+            propagated: EXEC
+            propagated: XDEL s 1-1
+            propagated: XACK s g 1-1 1-2
+            propagated: nothing
+            ",
+        );
+    }
+
+    #[test]
+    fn who_waits_is_told_of_what_comes_after() {
+        check(
+            "
+            > XADD s 1-1 a 1
+            1-1
+            @1> XREAD BLOCK 0 STREAMS t s $ $
+
+            > XADD s 2-1 a 2
+            2-1
+            > XADD s 3-1 a 3
+            3-1
+            @1> PING
+            [[\"s\", [[\"2-1\", [\"a\", \"2\"]]]]] PONG
+            > XREAD STREAMS s $
+            (nil)
+            > XREAD COUNT 1 STREAMS s 1
+            [[\"s\", [[\"1-1\", [\"a\", \"1\"]]]]]
+            ",
+        );
+    }
+
+    #[test]
+    fn who_waits_for_a_group_hears_that_it_is_gone() {
+        check(
+            "
+            > XGROUP CREATE s g $ MKSTREAM
+            OK
+            @1> XREADGROUP GROUP g a BLOCK 0 STREAMS s >
+
+            @2> XREADGROUP GROUP g b BLOCK 0 STREAMS s >
+
+            > XADD s 1-1 a 1
+            1-1
+            > XGROUP DESTROY s g
+            1
+            @1> PING
+            [[\"s\", [[\"1-1\", [\"a\", \"1\"]]]]] PONG
+            @2> PING
+            NOGROUP the consumer group this client was blocked on no longer exists PONG
+            > XGROUP CREATE s g $
+            OK
+            @1> XREADGROUP GROUP g a BLOCK 0 STREAMS s >
+
+            > DEL s
+            1
+            @1> PING
+            UNBLOCKED the stream key no longer exists PONG
+            propagated: SELECT 0
+            propagated: XGROUP CREATE s g $ MKSTREAM
+            propagated: XADD s 1-1 a 1
+            propagated: XCLAIM s g a 0 1-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1
+            propagated: XGROUP DESTROY s g
+            propagated: XGROUP CREATE s g $
+            propagated: DEL s
+            propagated: nothing
+            ",
+        );
+    }
+}
