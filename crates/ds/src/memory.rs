@@ -37,7 +37,9 @@ thread_local! {
 /// The bytes of heap in use now, as the allocator rounds requests. 0 if [`Counting`] is not the global allocator.
 #[must_use]
 pub fn allocated_bytes() -> u64 {
-    BYTES
+    // With a limit of memory this is asked before every command: only counters that some thread has are looked at.
+    let assigned = ASSIGNED.load(Ordering::Relaxed).min(COUNTERS);
+    BYTES[..assigned]
         .iter()
         .map(|counter| counter.0.load(Ordering::Relaxed))
         .sum::<i64>()

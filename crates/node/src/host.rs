@@ -36,6 +36,8 @@ pub struct ServerState {
     pub cron_paused: bool,
     /// After how many milliseconds the peak of a client's output counts no more (DEBUG REPLYBUFFER).
     pub reply_buffer_peak_reset_ms: Option<u64>,
+    /// Whether room that a client's output does not need is given back (DEBUG REPLYBUFFER).
+    pub reply_buffers_resized: bool,
     /// A shutdown that waits for replicas.
     pub shutdown: Option<crate::shutdown::Pending>,
 }

@@ -124,6 +124,7 @@ impl Node {
             meters: Meters::default(),
             cron_paused: false,
             reply_buffer_peak_reset_ms: Some(REPLY_BUFFER_PEAK_RESET_MS),
+            reply_buffers_resized: true,
             shutdown: None,
             config,
         };
@@ -140,11 +141,15 @@ impl Node {
     /// Sets the clocks. Call it at the beginning of every turn of the loop, before any event of the turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.engine.begin_turn(now);
-        if self.engine.evictor.under_way {
-            self.engine.evict_on(&self.state);
+        if self.engine.time_out_waits() > 0 {
             self.after_execution();
         }
-        if self.engine.time_out_waits() > 0 {
+    }
+
+    /// Goes on with an eviction that was cut short. Call it at the end of every turn, before outputs are sent.
+    pub fn evict_on(&mut self) {
+        if self.engine.evictor.under_way {
+            self.engine.evict_on(&self.state);
             self.after_execution();
         }
     }
@@ -440,12 +445,15 @@ impl Node {
         let (mut input, mut output, mut shrinks) = (0, 0, 0);
         for session in self.engine.sessions.iter_mut() {
             // The memory itself went back when the last request was complete.
-            if now.mono_ms().saturating_sub(session.last_active.mono_ms()) > IDLE_MS {
+            let waits = session.query_bytes + session.argument_bytes > 0;
+            if !waits && now.mono_ms().saturating_sub(session.last_active.mono_ms()) > IDLE_MS {
                 session.query_capacity = 0;
             }
             input = input.max(session.query_capacity);
             output = output.max(session.out.capacity());
-            shrinks += u64::from(session.fit_output(now.mono_ms(), self.state.reply_buffer_peak_reset_ms));
+            if self.state.reply_buffers_resized {
+                shrinks += u64::from(session.fit_output(now.mono_ms(), self.state.reply_buffer_peak_reset_ms));
+            }
         }
         self.engine.data.stats.reply_buffer_shrinks += shrinks;
         meters.recent_max_input_buffer = input;

@@ -3,6 +3,7 @@
 use crate::host::ServerState;
 use base::Now;
 use config::{Access, Config, MaxmemoryPolicy, SavePoint};
+use engine::host::Level;
 use engine::settings::{Allow, EvictionOrder, EvictionPolicy, KeyEvents};
 use engine::{Engine, Session};
 
@@ -12,10 +13,10 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     let settings = &mut engine.data.settings;
     settings.replica_read_only = config.replica_read_only;
     settings.serve_stale_data = config.replica_serve_stale_data;
-    if settings.maxmemory != config.maxmemory {
-        settings.maxmemory = config.maxmemory;
-        engine.evictor.under_way = true;
-    }
+    let limit_changed = settings.maxmemory != config.maxmemory;
+    settings.maxmemory = config.maxmemory;
+    // Keys go soon, even if no command comes.
+    engine.evictor.under_way |= limit_changed;
     settings.eviction = eviction(config.maxmemory_policy);
     settings.maxmemory_samples = config.maxmemory_samples;
     settings.eviction_tenacity = config.maxmemory_eviction_tenacity;
@@ -52,6 +53,21 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
     crate::replication::configure(state, engine);
     crate::client_memory::count_all(state, engine);
+    if limit_changed {
+        warn_of_tight_limit(state, engine);
+    }
+}
+
+fn warn_of_tight_limit(state: &mut ServerState, engine: &Engine) {
+    let limit = state.config.maxmemory;
+    let used = crate::persistence::used_memory(state, &engine.data);
+    if limit > 0 && used > limit {
+        let line = format!(
+            "maxmemory is {limit} bytes now, and {used} are in use: keys will be evicted, or writes refused, as \
+             maxmemory-policy says."
+        );
+        state.log(Level::Warning, line);
+    }
 }
 
 /// Up to which size collections are kept as one compact block.

@@ -348,3 +348,35 @@ fn sections_and_fields_are_those_of_stock() {
     let everything = server.ask(&["INFO", "everything"]);
     assert!(everything.contains("# Commandstats\r\n") && everything.contains("# Latencystats\r\n"));
 }
+
+/// The largest go first, one that must not is passed over, and the others stay.
+#[test]
+fn clients_that_hold_too_much_together_are_closed() {
+    let mut server = Server::with(|_| {});
+    let mut open = || match server.node.open(Peer {
+        loopback: true,
+        ..Peer::default()
+    }) {
+        Opened::Session(id) => id,
+        Opened::Refused(_) => panic!("refused"),
+    };
+    let (large, larger, largest) = (open(), open(), open());
+    server.ask(&["CONFIG", "SET", "maxmemory-clients", "4mb"]);
+    server.node.engine.sessions[largest].no_evict = true;
+    server.node.input_resized(large, 1 << 20);
+    server.node.input_resized(larger, 2 << 20);
+    server.ask(&["PING"]);
+    assert_eq!(server.node.engine.sessions.len(), 4);
+    server.node.input_resized(largest, 3 << 20);
+    server.ask(&["PING"]);
+    let stays = |id| server.node.engine.sessions.get(id).is_some();
+    assert!(!stays(larger) && !stays(large) && stays(largest) && stays(server.client));
+    assert_eq!(server.node.engine.data.stats.evicted_clients, 2);
+    let closed = server.node.take_effects();
+    let closed = closed.iter().filter(|effect| matches!(effect, Effect::Close(_)));
+    assert_eq!(closed.count(), 2);
+    // What is left of a limit that nobody may be closed for changes nothing.
+    server.node.engine.sessions[server.client].no_evict = true;
+    server.ask(&["CONFIG", "SET", "maxmemory-clients", "1mb"]);
+    assert_eq!(server.ask(&["PING"]), "+PONG\r\n");
+}

@@ -98,6 +98,12 @@ impl Connections {
         }
     }
 
+    /// Gives large read buffers back that nobody has used for a while: they count as memory in use.
+    pub fn trim_pool(&mut self) {
+        const KEPT_BYTES: usize = 32 << 10;
+        self.pool.retain(|storage| storage.capacity() <= KEPT_BYTES);
+    }
+
     /// Notes that a session may have output.
     pub fn mark(&mut self, id: SessionId) {
         let Some(connection) = self.get_mut(id) else { return };

@@ -95,6 +95,8 @@ impl Server {
 
     /// Effects and outputs, until there are none. Returns whether some are left for the next turn.
     fn settle(&mut self) -> bool {
+        // Before the outputs go: what is told of evicted keys is sent at once, and not in the way of the next look.
+        self.node.evict_on();
         let mut left = self.carry_out_effects();
         self.flush();
         self.node.limit_clients_as_counted();
@@ -110,6 +112,7 @@ impl Server {
         if self.node.state.shutdown.is_none() {
             self.signals.forgive();
         }
+        self.connections.trim_pool();
         self.mark_all = true;
         self.next_tick_ms = now_ms + self.node.tick_interval_ms();
     }

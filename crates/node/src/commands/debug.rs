@@ -119,6 +119,10 @@ fn pause_cron(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
 
 fn reply_buffer(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     let word = args.get(3).to_ascii_lowercase();
+    if args.is(2, "resizing") {
+        split(ctx).0.reply_buffers_resized = args.int(3)? != 0;
+        return ok(ctx);
+    }
     if !args.is(2, "peak-reset-time") {
         return Err(Error::Syntax);
     }
