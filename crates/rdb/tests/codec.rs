@@ -280,7 +280,44 @@ fn later_and_older_forms_load() {
             "hashtable f=v@256 g=w",
         ),
     ];
-    for (magic, kind, body, expected) in cases {
+    let node = unhex("1d1d0000000a0001010001010181660200010201000100018176020401ff");
+    let id = unhex("00000000000000010000000000000001");
+    let (eight, groups) = ([7; 8], b"\x01\x01g\x01\x01");
+    let first: &[&[u8]] = &[
+        b"\x01\x10",
+        &id,
+        &node,
+        b"\x01\x01\x01",
+        groups,
+        b"\x01",
+        &id,
+        &eight,
+        b"\x01\x01\x01c",
+        &eight,
+        b"\x01",
+        &id,
+    ];
+    let third: &[&[u8]] = &[
+        b"\x01\x10",
+        &id,
+        &node,
+        b"\x01\x01\x01\x01\x01\x00\x00\x01",
+        groups,
+        b"\x01\x01",
+        &id,
+        &eight,
+        b"\x01\x01\x01c",
+        &eight,
+        &eight,
+        b"\x01",
+        &id,
+    ];
+    let stream = "stream 1-1[f=v] group g at 1-1 read Some(1) c<1-1>";
+    let streams: [(&str, &[u8], &[&[u8]], &str); 2] = [
+        ("REDIS0009", b"\x0f", first, stream),
+        ("REDIS0011", b"\x15", third, stream),
+    ];
+    for (magic, kind, body, expected) in cases.iter().chain(&streams) {
         let bytes = [
             magic.as_bytes(),
             kind,

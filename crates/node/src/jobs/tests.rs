@@ -207,6 +207,56 @@ fn transfer(disk: &MemoryDisk, mark: Option<[u8; 40]>) -> Vec<u8> {
     sent
 }
 
+/// The dataset with a field of a hash that expires.
+fn with_field_expiry() -> Keyspace {
+    let mut keyspace = dataset();
+    let hash = keyspace.hash(b"hash");
+    let db = keyspace.db_mut(DbIndex(0));
+    let mut builder = keyspace::HashBuilder::new(&keyspace::Encodings::default(), db.new_table());
+    builder.push(b"field", b"value", Some(base::Millis(1 << 42))).unwrap();
+    db.set(b"hash", hash, builder.finish(), None);
+    keyspace
+}
+
+#[test]
+fn fields_that_expire_go_to_replicas_that_read_them_and_others_hear_why_not() {
+    let disk = MemoryDisk::default();
+    for mark in [None, Some(MARK)] {
+        let send = |field_expiries| {
+            let options = WriteOptions {
+                field_expiries,
+                ..write_options()
+            };
+            let job = TransferJob {
+                replica: SessionId { slot: 0, number: 9 },
+                frozen: with_field_expiry().freeze(),
+                mark,
+                options,
+                cancel: Cancel::default(),
+                progress: Arc::default(),
+                timeout_ms: 1000,
+            };
+            let mut sent = Vec::new();
+            let outcome = run_transfer(&disk, job, &mut sent, &mut |_| {});
+            (sent, outcome)
+        };
+        for (form, magic) in [
+            (rdb::FieldExpiries::Valkey, b"VALKEY080"),
+            (rdb::FieldExpiries::Redis, b"REDIS0012"),
+        ] {
+            let (sent, outcome) = send(form);
+            assert!(outcome.is_ok() && framed(&sent).1.starts_with(magic));
+            let (form, data) = framed(&sent);
+            let loaded = run_load(&disk, load_job(form, LoadVia::Memory), &mut Link(data, 0), &mut |_| {}).unwrap();
+            assert!(loaded.keyspace.has_field_expiries());
+        }
+        let (sent, outcome) = send(rdb::FieldExpiries::Refused);
+        let told = String::from_utf8(sent).unwrap();
+        assert!(told.starts_with("-ERR the dataset has hashes with expiring fields") && told.ends_with("\r\n"));
+        assert!(outcome.unwrap_err().starts_with("the dataset has hashes"));
+    }
+}
+
 fn load_job(form: PayloadForm, via: LoadVia) -> LoadJob {
     LoadJob {
         id: 5,

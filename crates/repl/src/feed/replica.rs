@@ -298,3 +298,26 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_says_which_hashes_it_reads() {
+        let said = |version: Option<&str>, knows_rdb_channel| {
+            let peer = Peer {
+                version: version.map(str::to_owned),
+                knows_rdb_channel,
+                ..Peer::new("a")
+            };
+            peer.field_expiries()
+        };
+        assert_eq!(said(None, false), FieldExpiryForm::None);
+        assert_eq!(said(Some("8.1.3"), false), FieldExpiryForm::None);
+        assert_eq!(said(Some("9.0.0"), false), FieldExpiryForm::Valkey);
+        assert_eq!(said(Some("10.1"), true), FieldExpiryForm::Valkey);
+        assert_eq!(said(Some("so new"), false), FieldExpiryForm::None);
+        assert_eq!(said(None, true), FieldExpiryForm::Redis);
+    }
+}
