@@ -374,6 +374,7 @@ impl Engine {
             out.reserve(Session::LEAST_REPLY_BUFFER_BYTES);
         }
         let before = out.len();
+        self.data.reply_limit_bytes = self.reply_limit_bytes(id);
         self.run(host, id, command, args, &mut out);
         match self.table[command].spec.handler {
             Handler::Read(_) => self.data.propagation.end_unit_of_reading(),
@@ -408,6 +409,17 @@ impl Engine {
         }
         if self.data.blocking.has_ready() {
             self.serve_ready(host);
+        }
+    }
+
+    /// See [`Data::reply_limit_bytes`]. Limits count what is unsent beyond the reply buffer.
+    fn reply_limit_bytes(&self, id: SessionId) -> u64 {
+        let session = &self.sessions[id];
+        match self.data.settings.client_output_hard_bytes {
+            0 => 0,
+            // Listeners have a limit of their own.
+            _ if session.subscriptions.is_some() => 0,
+            limit => limit + (Session::REPLY_BUFFER_BYTES + session.sent) as u64,
         }
     }
 

@@ -48,6 +48,9 @@ pub struct Data {
     pub notices: Vec<Notice>,
     /// What sessions must hear.
     pub outbox: Outbox,
+    /// Once the output of the client at hand has more bytes than this the client will be closed, and gets none of it: a
+    /// reply without end may end. 0 for never.
+    pub reply_limit_bytes: u64,
     /// Changes since the last save.
     pub dirty: u64,
     /// Randomness.
@@ -76,6 +79,7 @@ impl Data {
             settings: Settings::default(),
             notices: Vec::new(),
             outbox: Outbox::default(),
+            reply_limit_bytes: 0,
             dirty: 0,
             rng: Rng::new(seed ^ 0x5eed),
             access_clock: 0,

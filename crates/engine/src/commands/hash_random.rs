@@ -53,7 +53,7 @@ impl Show {
 fn random_fields(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     let wanted = if args.len() > 2 { Some(parse_count(args)?) } else { None };
     let mut rng = Rng::new(ctx.keys.rng().next_u64());
-    let limit_bytes = ctx.keys.data().settings.client_output_hard_bytes;
+    let limit_bytes = ctx.keys.data().reply_limit_bytes;
     let hash = ctx.keys.hash(args.key(1))?;
     let reply = &mut ctx.reply;
     match (hash, wanted) {

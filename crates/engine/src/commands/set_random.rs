@@ -101,7 +101,7 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         _ => return Err(Error::Syntax),
     };
     let mut rng = ctx.keys.own_rng();
-    let limit_bytes = ctx.keys.data().settings.client_output_hard_bytes;
+    let limit_bytes = ctx.keys.data().reply_limit_bytes;
     let set = ctx.keys.set(key)?;
     match (set, count) {
         (None, None) => ctx.reply.null(),

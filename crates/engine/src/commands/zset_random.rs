@@ -44,7 +44,7 @@ fn random(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
     }
 
     let mut rng = ctx.keys.own_rng();
-    let limit_bytes = ctx.keys.data().settings.client_output_hard_bytes;
+    let limit_bytes = ctx.keys.data().reply_limit_bytes;
     let zset = ctx.keys.zset(key)?;
     let reply = &mut ctx.reply;
     let Some(zset) = zset.filter(|_| count != 0) else {
