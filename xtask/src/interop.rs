@@ -28,6 +28,8 @@ struct Setup {
     stock: Program,
     /// Keys in the dataset of the two-server cases.
     keys: u64,
+    /// Members of the largest collection of each type.
+    members: u64,
     /// Removes a key from the last server before the comparison.
     tamper: bool,
 }
@@ -38,6 +40,7 @@ pub fn run(args: &Args) -> Result<bool> {
         skein: build::subject(args)?,
         stock: Program::stock()?,
         keys,
+        members: args.number("members", if args.flag("quick") { 50_000 } else { 1_000_000 })?,
         tamper: args.flag("tamper"),
     };
     let wanted = args.rest().first().map(|name| (*name).to_owned()).unwrap_or_default();
@@ -80,6 +83,13 @@ impl Setup {
             let name = format!("restart of the primary: {who}");
             cases.push((name, Box::new(move || self.primary_restart(primary, replica))));
         }
+        for (there, here) in [(stock, skein), (skein, stock)] {
+            let name = format!(
+                "collections of all types: {} <- {} <- {}",
+                there.name, here.name, there.name
+            );
+            cases.push((name, Box::new(move || self.collections([there, here, there]))));
+        }
         for chain in 1..8_u32 {
             // Every order of the two kinds in a chain of three, but the one without a skein in it.
             let links = [0, 1, 2].map(|i| if chain >> i & 1 == 1 { skein } else { stock });
@@ -102,6 +112,25 @@ impl Setup {
         let keys = self.settle(&primary, &[&replica])?;
         ensure_counter(&primary, "sync_full", "1")?;
         Ok(format!("{keys} keys, {writes} writes meanwhile"))
+    }
+
+    /// Small and large collections of every type, there and back again through full syncs and under writes.
+    fn collections(&self, links: [&Program; 3]) -> Result<String> {
+        let [top, middle, bottom] = links.map(|program| start(program, Transfer::Diskless));
+        let (top, middle, bottom) = (top?, middle?, bottom?);
+        harness::types::fill(&top, self.members)?;
+        let changer = harness::types::Changer::start(&top, self.members)?;
+        replicate(&middle, top.port())?;
+        wait_link_up(&middle)?;
+        replicate(&bottom, middle.port())?;
+        wait_link_up(&bottom)?;
+        std::thread::sleep(Duration::from_millis(500));
+        let writes = changer.stop()?;
+        let keys = self.settle(&top, &[&middle, &bottom])?;
+        Ok(format!(
+            "{keys} keys, the largest of {} members, {writes} writes meanwhile",
+            self.members
+        ))
     }
 
     fn partial_resync(&self, primary: &Program, replica: &Program) -> Result<String> {

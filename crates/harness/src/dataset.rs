@@ -93,6 +93,12 @@ impl Dataset {
             if let Some(error) = value.as_error() {
                 bail!("reading the {kind} at {}: {}", key.escape_ascii(), error.escape_ascii());
             }
+            let mut value = value;
+            if kind == "stream" {
+                // What it knows of itself beside its entries, and its groups.
+                let about = client.ok(&[b"XINFO".as_slice(), b"STREAM", key])?;
+                value = Value::Array(vec![value, about]);
+            }
             let entry = fingerprint(kind, value, expires_at_ms);
             self.entries.insert((db, key.to_vec()), entry);
         }

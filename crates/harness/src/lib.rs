@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod reply;
 pub mod server;
 pub mod stock;
+pub mod types;
 pub mod wait;
 
 pub use base::Rng;
