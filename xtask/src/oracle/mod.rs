@@ -132,9 +132,21 @@ fn report(pair: &mut Pair, steps: &[Step], mismatch: Mismatch, found: &mut BTree
     for step in &short[hidden..] {
         println!("  {}", transcript(step));
     }
-    let clip = |text: &str| text.chars().take(600).collect::<String>();
-    println!("  a: {}\n  b: {}", clip(&mismatch.a), clip(&mismatch.b));
+    let [a, b] = around_difference(&mismatch.a, &mismatch.b);
+    println!("  a: {a}\n  b: {b}");
     Ok(())
+}
+
+/// The parts of two texts around where they begin to differ.
+fn around_difference(a: &str, b: &str) -> [String; 2] {
+    const BEFORE: usize = 150;
+    const SHOWN: usize = 700;
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    let skipped = if same > SHOWN / 2 { same - BEFORE } else { 0 };
+    [a, b].map(|text| {
+        let part: String = text.chars().skip(skipped).take(SHOWN).collect();
+        if skipped > 0 { format!("… {part}") } else { part }
+    })
 }
 
 /// A step as a person would type it.
