@@ -31,7 +31,7 @@ const TRANSCRIPT_MAX: usize = 40;
 const MISMATCHES_MAX: usize = 12;
 
 pub fn run(args: &Args) -> Result<bool> {
-    let commands = args.number("commands", 120_000)?;
+    let commands = args.number("commands", 500_000)?;
     let seed = args.number("seed", 1)?;
     let a = match args.path("a") {
         Some(path) => Program::at("a", &path),
