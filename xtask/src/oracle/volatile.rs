@@ -415,7 +415,14 @@ fn client(text: &str) -> Vec<Vec<String>> {
         });
         fields.collect()
     };
-    text.lines().map(line).collect()
+    // Stock's timer turns the list round while it looks after it.
+    let id = |line: &&str| -> u64 {
+        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next());
+        id.and_then(|id| id.parse().ok()).unwrap_or(0)
+    };
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_by_key(id);
+    lines.into_iter().map(line).collect()
 }
 
 /// Numbers, and addresses after `0x`, as `#`.
