@@ -49,11 +49,7 @@ pub fn apply(state: &mut ServerState, engine: &mut Engine) {
     settings.key_events = KeyEvents::of(wanted.map(|letter| char::from(*letter)));
     let password = (!config.requirepass.is_empty()).then(|| config.requirepass.as_bytes().into());
     settings.password = password;
-    // The limit counts what is beyond the reply buffer.
-    settings.client_output_hard_bytes = match config.client_output_buffer_limit.normal.hard_bytes {
-        0 => 0,
-        bytes => bytes.saturating_add(Session::REPLY_BUFFER_BYTES as u64),
-    };
+    settings.client_output_hard_bytes = config.client_output_buffer_limit.normal.hard_bytes;
     engine.slowlog.truncate(engine.data.settings.slowlog_max_len);
     crate::replication::configure(state, engine);
     crate::client_memory::count_all(state, engine);
