@@ -251,7 +251,8 @@ fn debug(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
     if sparse {
         Editor::new(&mut bytes, 0).make_dense()?;
         slot.rewrite(&bytes);
-        slot.commit_unannounced();
+        // It says the same as before: who watches it is not disturbed.
+        ctx.keys.commit_whole();
     }
     if registers {
         let mut registers = [0; REGISTERS];
@@ -324,8 +325,14 @@ mod tests {
             0
             > PFDEBUG DECODE h
             Z:1646 v:1,1 Z:5645 v:1,1 Z:1085 v:2,1 z:57 v:1,1 Z:4274 v:2,1 Z:2445 v:1,1 Z:622 v:1,1 Z:603
+            > WATCH h
+            OK
             > PFDEBUG TODENSE h
             1
+            > MULTI
+            OK
+            > EXEC
+            []
             > PFADD h a h
             1
             > PFCOUNT h
