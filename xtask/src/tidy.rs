@@ -273,10 +273,17 @@ fn unlisted(sources: &[Source]) -> Vec<String> {
                 .file_stem()
                 .map(|s| s.to_string_lossy().into_owned())
                 .unwrap_or_default();
+            // A group's module passes on what the files beneath it define.
+            let group = Path::new(&source.name)
+                .parent()
+                .and_then(Path::file_name)
+                .map(|s| s.to_string_lossy().into_owned())
+                .unwrap_or_default();
             let wanted = [
                 format!("&{module}::{name}"),
                 format!("::{module}::{name}"),
                 format!("{module}::{name},"),
+                format!("&{group}::{name},"),
             ];
             let short = [format!("&{name},"), format!("&{name}]"), format!("&super::{name}")];
             let listed = sources.iter().any(|s| {
