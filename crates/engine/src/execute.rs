@@ -412,14 +412,14 @@ impl Engine {
         }
     }
 
-    /// See [`Data::reply_limit_bytes`]. Limits count what is unsent beyond the reply buffer.
+    /// See [`Data::reply_limit_bytes`]. Limits count what is unsent, if it is more than a reply buffer holds.
     fn reply_limit_bytes(&self, id: SessionId) -> u64 {
         let session = &self.sessions[id];
         match self.data.settings.client_output_hard_bytes {
             0 => 0,
             // Listeners have a limit of their own.
             _ if session.subscriptions.is_some() => 0,
-            limit => limit + (Session::REPLY_BUFFER_BYTES + session.sent) as u64,
+            limit => limit.max(Session::REPLY_BUFFER_BYTES as u64) + session.sent as u64,
         }
     }
 

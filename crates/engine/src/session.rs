@@ -241,10 +241,13 @@ impl Session {
         self.subscriptions.is_some() && self.proto == Proto::Resp2
     }
 
-    /// Bytes waiting to be sent beyond what every client may have: what limits of output count.
+    /// Bytes waiting to be sent, as limits of output count them: what fits into a reply buffer every client may have.
     #[must_use]
     pub fn overflow_bytes(&self) -> usize {
-        self.unsent_bytes().saturating_sub(Self::REPLY_BUFFER_BYTES)
+        match self.unsent_bytes() {
+            0..=Self::REPLY_BUFFER_BYTES => 0,
+            more => more,
+        }
     }
 
     /// Up to so many bytes of output are a client's reply buffer; what is beyond stock servers keep in a list of blocks
