@@ -313,7 +313,7 @@ fn later_and_older_forms_load() {
         &id,
     ];
     let stream = "stream 1-1[f=v] group g at 1-1 read Some(1) c<1-1>";
-    let streams: [(&str, &[u8], &[&[u8]], &str); 2] = [
+    let streams: [Case<'_>; 2] = [
         ("REDIS0009", b"\x0f", first, stream),
         ("REDIS0011", b"\x15", third, stream),
     ];
