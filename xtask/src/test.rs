@@ -44,7 +44,11 @@ pub fn run(args: &Args) -> Result<bool> {
         let size = |full: &'static str, small: &'static str| if quick { small } else { full };
         part(&mut report, &["tutorial"])?;
         part(&mut report, &["oracle", "--commands", size("500000", "20000")])?;
-        part(&mut report, &["interop", "--keys", size("200000", "5000")])?;
+        let members = size("200000", "20000");
+        part(
+            &mut report,
+            &["interop", "--keys", size("200000", "5000"), "--members", members],
+        )?;
         part(&mut report, &["faults", "--trials", size("200", "20")])?;
         part(&mut report, &["long-sync", "--megabytes", size("1000", "100")])?;
         part(&mut report, &["tcl"])?;
@@ -54,7 +58,15 @@ pub fn run(args: &Args) -> Result<bool> {
         for words in [
             &["tutorial", "--tamper"][..],
             &["oracle", "--commands", "4000", "--tamper"],
-            &["interop", "--keys", "1000", "--tamper", "partial resync"],
+            &[
+                "interop",
+                "--keys",
+                "1000",
+                "--members",
+                "2000",
+                "--tamper",
+                "partial resync",
+            ],
             &["faults", "--trials", "2", "--tamper"],
         ] {
             report.case(&format!("fails when it should: {}", words[0]), || must_fail(words));
