@@ -7,23 +7,24 @@
 //!                                         └─► run ─► handler ─► propagate ─► count, slow log, monitors
 //! ```
 
+mod deliver;
+
 use crate::blocking::Chance;
 use crate::commands::migrate::Pending;
 use crate::error::{Error, quoted};
 use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, Level, Notice, ServerCtx};
-use crate::keys::{Data, Event, ReadCtx, Reader, WriteCtx, Writer};
+use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
 use crate::latency::LatencyMonitor;
-use crate::outbox::News;
 use crate::pause::Pauses;
-use crate::pubsub::{PubSub, Scope};
+use crate::pubsub::PubSub;
 use crate::session::{Blocked, Peer, Session, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
 use crate::tracking::Tracking;
-use base::{DbIndex, Now};
+use base::Now;
 use resp::{Args, OwnedArgs, Reply};
 
 /// What became of a request.
@@ -532,58 +533,6 @@ impl Engine {
             ),
             // The lookup found a subcommand, or refused the request.
             Handler::Container => Err(Error::Syntax),
-        }
-    }
-
-    /// Tells sessions what they must hear of the changes made since the last time.
-    pub fn deliver(&mut self) {
-        self.deliver_from(None);
-    }
-
-    /// The same, of changes that the command of a session made.
-    fn deliver_from(&mut self, current: Option<SessionId>) {
-        if self.data.outbox.is_empty() {
-            return;
-        }
-        let (news, keys) = self.data.outbox.take();
-        for item in &news {
-            match item {
-                News::Event(db, event, key) => self.publish_event(*db, *event, &keys[key.clone()]),
-                other => self.invalidate(other, &keys, current),
-            }
-        }
-        self.data.outbox.recycle(news, keys);
-    }
-
-    fn publish_event(&mut self, db: DbIndex, event: Event, key: &[u8]) {
-        use std::io::Write;
-        if self.pubsub.is_silent() {
-            return;
-        }
-        let mut channel = std::mem::take(&mut self.channel);
-        let wanted = self.data.settings.key_events;
-        if wanted.wants('K') {
-            channel.clear();
-            // Writing to memory cannot fail.
-            let _ = write!(channel, "__keyspace@{}__:", db.0);
-            channel.extend_from_slice(key);
-            self.publish(Scope::Channel, &channel, event.name.as_bytes());
-        }
-        if wanted.wants('E') {
-            channel.clear();
-            let _ = write!(channel, "__keyevent@{}__:{}", db.0, event.name);
-            self.publish(Scope::Channel, &channel, key);
-        }
-        self.channel = channel;
-    }
-
-    /// Keeps what the executing session was sent by its own command out of its reply.
-    fn set_own_pushes_apart(&mut self, id: SessionId) {
-        if !self.in_exec
-            && let Some(session) = self.sessions.get_mut(id)
-            && !session.out.is_empty()
-        {
-            self.own_pushes.append(&mut session.out);
         }
     }
 
