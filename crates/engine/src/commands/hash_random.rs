@@ -4,7 +4,7 @@ use super::hashes::HASH;
 use super::scan;
 use crate::slots::HashView;
 use crate::{ArgsExt, Arity, Error, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec, StrRef};
-use base::{Rng, glob, number};
+use base::Rng;
 use keyspace::Field;
 use resp::{Args, Proto, Reply};
 use std::collections::BTreeSet;
@@ -156,44 +156,18 @@ pub static HSCAN: Spec = Spec {
 /// Fields that are there from the first call to the last are returned at least once. A hash in one block is returned
 /// whole.
 fn hash_scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
-    let cursor = scan::parse_cursor(args.get(2)).ok_or(Error::fixed("ERR invalid cursor"))?;
-    let Some(hash) = ctx.keys.hash(args.key(1))? else {
-        ctx.reply.array(2);
-        ctx.reply.bulk(b"0");
-        ctx.reply.array(0);
-        return Ok(());
-    };
-    let options = scan::Options::parse(args, 3)?;
-    if options.type_name.is_some() {
-        return Err(Error::Syntax);
-    }
-
-    ctx.reply.array(2);
-    // The cursor stands before the fields, and is known after them.
-    let mut fields = Vec::new();
-    let mut found = 0;
-    let mut visited = Reply::new(&mut fields, ctx.reply.proto());
-    let next = hash.scan(cursor, options.count(), &mut |field| {
-        let matches = |pattern| field.name.with(|name| glob::matches(pattern, name, false));
-        if options.pattern.is_none_or(matches) {
-            Show::write_pair(&mut visited, &field);
-            found += 2;
-        }
-    });
-    let mut text = Vec::new();
-    number::write_u64(&mut text, next);
-    ctx.reply.bulk(&text);
-    ctx.reply.array(found);
-    ctx.reply.raw(&fields);
-    Ok(())
-}
-
-impl Show {
-    /// A field and its value, side by side in either protocol.
-    fn write_pair(reply: &mut Reply<'_>, field: &Field<'_>) {
-        StrRef::from(field.name).write_to(reply);
-        StrRef::from(field.value).write_to(reply);
-    }
+    let cursor = scan::cursor(args, 2)?;
+    let hash = ctx.keys.hash(args.key(1))?;
+    scan::collection(&mut ctx.reply, args, hash, |hash, count, found| {
+        hash.scan(cursor, count, &mut |field| {
+            field.name.with(|name| {
+                found.offer_pair(name, |reply| {
+                    reply.bulk(name);
+                    StrRef::from(field.value).write_to(reply);
+                });
+            });
+        })
+    })
 }
 
 #[cfg(test)]

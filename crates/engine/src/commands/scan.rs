@@ -2,7 +2,7 @@
 
 use crate::{Acl, ArgsExt, Arity, Category, Error, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec};
 use base::{glob, number};
-use resp::{Args, Reply};
+use resp::{Args, Proto, Reply};
 
 /// KEYS pattern
 pub static KEYS: Spec = Spec {
@@ -51,17 +51,17 @@ pub static SCAN: Spec = Spec {
 const DEFAULT_COUNT: i64 = 10;
 
 /// The options of SCAN and its like.
-pub(super) struct Options<'a> {
+struct Options<'a> {
     /// What to return; `None` for everything.
-    pub(super) pattern: Option<&'a [u8]>,
+    pattern: Option<&'a [u8]>,
     count: i64,
     /// Of what type keys must be.
-    pub(super) type_name: Option<&'a [u8]>,
+    type_name: Option<&'a [u8]>,
 }
 
 impl<'a> Options<'a> {
     /// Reads the options from word `at` on.
-    pub(super) fn parse(args: Args<'a>, mut at: usize) -> Result<Self> {
+    fn parse(args: Args<'a>, mut at: usize) -> Result<Self> {
         let mut options = Self {
             pattern: None,
             count: DEFAULT_COUNT,
@@ -87,14 +87,14 @@ impl<'a> Options<'a> {
     }
 
     /// How much work a call may do.
-    pub(super) fn count(&self) -> usize {
+    fn count(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 }
 
 /// A key that is there from the first call to the last is returned at least once; COUNT says how much work a call may do.
 fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
-    let cursor = parse_cursor(args.get(1)).ok_or(Error::fixed("ERR invalid cursor"))?;
+    let cursor = cursor(args, 1)?;
     let options = Options::parse(args, 2)?;
 
     let (mut found, mut expired) = (Vec::new(), Vec::new());
@@ -121,7 +121,8 @@ fn scan(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
         ctx.keys.peek(key);
     }
 
-    write_found(&mut ctx.reply, next, &found);
+    begin_found(&mut ctx.reply, next, found.len());
+    found.iter().for_each(|key| ctx.reply.bulk(key));
     Ok(())
 }
 
@@ -144,43 +145,87 @@ const COLLECTION_COST: &str = "O(1) for every call. O(N) for a complete iteratio
                                the cursor to return back to 0. N is the number of elements inside the collection..";
 
 fn scan_set(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
-    let cursor = parse_cursor(args.get(2)).ok_or(Error::fixed("ERR invalid cursor"))?;
+    let cursor = cursor(args, 2)?;
     let set = ctx.keys.set(args.key(1))?;
-    let Some(set) = set else {
-        write_found(&mut ctx.reply, 0, &[]);
-        return Ok(());
-    };
-    let options = Options::parse(args, 3)?;
-    if options.type_name.is_some() {
-        return Err(Error::Syntax);
+    collection(&mut ctx.reply, args, set, |set, count, found| {
+        set.scan(cursor, count, &mut |member| {
+            member.with_text(|text| found.offer(text, |reply| reply.bulk(text)));
+        })
+    })
+}
+
+/// What a step through a collection comes upon. The cursor stands before it in the reply, and is known only after it.
+pub(super) struct Found<'a> {
+    pattern: Option<&'a [u8]>,
+    proto: Proto,
+    bytes: Vec<u8>,
+    elements: usize,
+}
+
+impl Found<'_> {
+    /// Takes one element if its name is wanted.
+    pub(super) fn offer(&mut self, name: &[u8], write: impl FnOnce(&mut Reply<'_>)) {
+        self.offer_with(name, 1, write);
     }
-    let mut found = Vec::new();
-    let next = set.scan(cursor, options.count(), &mut |member| {
-        member.with_text(|text| {
-            if options
-                .pattern
-                .is_none_or(|pattern| glob::matches(pattern, text, false))
-            {
-                found.push(text.to_vec());
-            }
-        });
-    });
-    write_found(&mut ctx.reply, next, &found);
+
+    /// Takes a name and what belongs to it, two elements in either protocol.
+    pub(super) fn offer_pair(&mut self, name: &[u8], write: impl FnOnce(&mut Reply<'_>)) {
+        self.offer_with(name, 2, write);
+    }
+
+    fn offer_with(&mut self, name: &[u8], elements: usize, write: impl FnOnce(&mut Reply<'_>)) {
+        if self.pattern.is_none_or(|pattern| glob::matches(pattern, name, false)) {
+            write(&mut Reply::new(&mut self.bytes, self.proto));
+            self.elements += elements;
+        }
+    }
+}
+
+/// A step through the collection of a key, `key cursor [MATCH pattern] [COUNT count]`: `visit` offers what it comes upon
+/// and gives the next cursor. An absent key has nothing, whatever the options are.
+pub(super) fn collection<View>(
+    reply: &mut Reply<'_>,
+    args: Args<'_>,
+    view: Option<View>,
+    visit: impl FnOnce(View, usize, &mut Found<'_>) -> u64,
+) -> Result {
+    let mut found = Found {
+        pattern: None,
+        proto: reply.proto(),
+        bytes: Vec::new(),
+        elements: 0,
+    };
+    let mut next = 0;
+    if let Some(view) = view {
+        let options = Options::parse(args, 3)?;
+        if options.type_name.is_some() {
+            return Err(Error::Syntax);
+        }
+        found.pattern = options.pattern;
+        next = visit(view, options.count(), &mut found);
+    }
+    begin_found(reply, next, found.elements);
+    reply.raw(&found.bytes);
     Ok(())
 }
 
-fn write_found(reply: &mut Reply<'_>, next: u64, found: &[Vec<u8>]) {
+/// Begins the reply of a step: the cursor to go on from, and so many elements.
+fn begin_found(reply: &mut Reply<'_>, next: u64, elements: usize) {
     reply.array(2);
     let mut text = Vec::new();
     number::write_u64(&mut text, next);
     reply.bulk(&text);
-    reply.array(found.len());
-    found.iter().for_each(|text| reply.bulk(text));
+    reply.array(elements);
+}
+
+/// The cursor at word `at`.
+pub(super) fn cursor(args: Args<'_>, at: usize) -> Result<u64> {
+    parse_cursor(args.get(at)).ok_or(Error::fixed("ERR invalid cursor"))
 }
 
 /// Cursors are read as C's `strtoul` reads them: a sign and leading zeros are allowed, a minus wraps around, a zero byte
 /// ends the text, and no text is 0.
-pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
+fn parse_cursor(text: &[u8]) -> Option<u64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

@@ -3,10 +3,10 @@
 use super::scan;
 use super::zsets::{READ, ZSET, begin_members, write_member, write_scored};
 use crate::{ArgsExt, Arity, Error, Handler, ReadCtx, Result, Spec};
-use base::{Rng, glob, number};
+use base::Rng;
 use keyspace::ZsetRef;
 use keyspace::zset::Member;
-use resp::{Args, Reply};
+use resp::Args;
 use std::collections::BTreeSet;
 
 /// ZRANDMEMBER key [count [WITHSCORES]]
@@ -108,35 +108,18 @@ pub static ZSCAN: Spec = Spec {
 /// Members that are there from the first call to the last are returned at least once. A sorted set in one block is
 /// returned whole. Scores are strings, in RESP3 too.
 fn scan_members(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
-    let cursor = scan::parse_cursor(args.get(2)).ok_or(Error::fixed("ERR invalid cursor"))?;
-    let Some(zset) = ctx.keys.zset(args.key(1))? else {
-        ctx.reply.array(2);
-        ctx.reply.bulk(b"0");
-        ctx.reply.array(0);
-        return Ok(());
-    };
-    let options = scan::Options::parse(args, 3)?;
-    if options.type_name.is_some() {
-        return Err(Error::Syntax);
-    }
-
-    let (mut found, mut count) = (Vec::new(), 0);
-    let mut visited = Reply::new(&mut found, ctx.reply.proto());
-    let next = zset.scan(cursor, options.count(), &mut |member, score| {
-        let matches = |pattern| member.with_text(|text| glob::matches(pattern, text, false));
-        if options.pattern.is_none_or(matches) {
-            write_member(&mut visited, member);
-            visited.bulk(&zset.kept_text(score));
-            count += 2;
-        }
-    });
-    let mut text = Vec::new();
-    number::write_u64(&mut text, next);
-    ctx.reply.array(2);
-    ctx.reply.bulk(&text);
-    ctx.reply.array(count);
-    ctx.reply.raw(&found);
-    Ok(())
+    let cursor = scan::cursor(args, 2)?;
+    let zset = ctx.keys.zset(args.key(1))?;
+    scan::collection(&mut ctx.reply, args, zset, |zset, count, found| {
+        zset.scan(cursor, count, &mut |member, score| {
+            member.with_text(|name| {
+                found.offer_pair(name, |reply| {
+                    reply.bulk(name);
+                    reply.bulk(&zset.kept_text(score));
+                });
+            });
+        })
+    })
 }
 
 #[cfg(test)]
