@@ -33,7 +33,7 @@ const USAGE: &str = "cargo xtask TASK [options]
   fuzz [TARGET...]       mutations of real data for every decoder  [--seconds N a target] [--seed S]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
   bench                  beside a stock server and a server that does nothing  [--quick] [--rounds N] [--against PATH]
-  tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs
+  tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N]
   memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 
 Common: --binary PATH    test this program instead of building skein; a stock redis-server must pass too

@@ -147,10 +147,15 @@ fn must_fail(words: &[&str]) -> Result<String> {
     }
 }
 
-/// `N passed, N failed`.
+/// `N passed, N failed`, and perhaps `, N left out`.
 fn closing_line(line: &str) -> Option<(u64, u64)> {
-    let (passed, failed) = line.trim().split_once(" passed, ")?;
-    Some((passed.parse().ok()?, failed.strip_suffix(" failed")?.parse().ok()?))
+    let (passed, rest) = line.trim().split_once(" passed, ")?;
+    let (failed, rest) = rest.split_once(" failed")?;
+    if !rest.is_empty() {
+        let left_out = rest.strip_prefix(", ")?.strip_suffix(" left out")?;
+        left_out.parse::<u64>().ok()?;
+    }
+    Some((passed.parse().ok()?, failed.parse().ok()?))
 }
 
 fn unit_tests(report: &mut Report) -> Result<()> {
@@ -222,7 +227,9 @@ mod tests {
     fn closing_lines_are_told_from_others() {
         assert_eq!(closing_line("12 passed, 3 failed"), Some((12, 3)));
         assert_eq!(closing_line("  0 passed, 0 failed"), Some((0, 0)));
+        assert_eq!(closing_line("2074 passed, 0 failed, 620 left out"), Some((2074, 0)));
         assert_eq!(closing_line("12 passed, 3 failed, 4 skipped"), None);
+        assert_eq!(closing_line("file  12 passed   0 failed   1 left out    3 s"), None);
         assert_eq!(closing_line("ok  something (1.0 s)"), None);
     }
 }
