@@ -139,6 +139,12 @@ impl Zset {
         self.order.is_empty()
     }
 
+    /// The members, by their hash.
+    #[must_use]
+    pub fn members(&self) -> &Table {
+        &self.members
+    }
+
     /// The score of `member`.
     #[must_use]
     pub fn score(&self, member: &[u8]) -> Option<f64> {

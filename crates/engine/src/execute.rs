@@ -9,6 +9,7 @@
 
 mod deliver;
 
+use crate::ahead::Ahead;
 use crate::blocking::Chance;
 use crate::commands::migrate::Pending;
 use crate::error::{Error, quoted};
@@ -78,6 +79,8 @@ pub struct Engine {
     own_pushes: Vec<u8>,
     /// What it was told of keys that it caches and changed: this follows the reply.
     pub(crate) own_invalid: Vec<u8>,
+    /// What requests that are parsed but not yet run will look up.
+    pub(crate) ahead: Ahead,
 }
 
 impl Engine {
@@ -109,6 +112,7 @@ impl Engine {
             channel: Vec::new(),
             own_pushes: Vec::new(),
             own_invalid: Vec::new(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -164,8 +168,20 @@ impl Engine {
         self.in_exec
     }
 
+    /// The command that a request means.
+    #[must_use]
+    #[inline]
+    pub fn look_up(&self, args: Args<'_>) -> Lookup {
+        self.table.look_up(args.get(0), args.try_get(1))
+    }
+
     /// Executes one request of a session.
     pub fn execute(&mut self, host: &mut dyn Host, id: SessionId, args: Args<'_>) -> Flow {
+        self.execute_known(host, id, self.look_up(args), args)
+    }
+
+    /// Executes one request of a session, already looked up with [`Self::look_up`].
+    pub fn execute_known(&mut self, host: &mut dyn Host, id: SessionId, lookup: Lookup, args: Args<'_>) -> Flow {
         let session = &mut self.sessions[id];
         session.last_active = self.now;
         if [&b"post"[..], b"host:"]
@@ -174,7 +190,7 @@ impl Engine {
         {
             return self.drop_attacker(id);
         }
-        let command = match self.find(args) {
+        let command = match self.admit(lookup, args) {
             Ok(command) => command,
             Err((command, error)) => {
                 self.sessions[id].last_command = command;
@@ -220,7 +236,7 @@ impl Engine {
         args: Args<'_>,
         judge: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
-        let command = self.find(args).map_err(|(_, error)| error)?;
+        let command = self.admit(self.look_up(args), args).map_err(|(_, error)| error)?;
         let before = self.sessions[id].out.len();
         if self.queues(id, command) {
             self.queue(id, command, args);
@@ -235,8 +251,9 @@ impl Engine {
         Ok(judged)
     }
 
-    fn find(&self, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {
-        let id = match self.table.look_up(args.get(0), args.try_get(1)) {
+    /// Whether a command was found, and takes so many words.
+    fn admit(&self, lookup: Lookup, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {
+        let id = match lookup {
             Lookup::Found(id) => id,
             Lookup::Unknown => return Err((None, unknown_command(args))),
             Lookup::UnknownSubcommand(id) => {

@@ -10,6 +10,7 @@
 //! outside leaves as a [`Notice`] or through the [`Host`].
 
 pub mod acl;
+mod ahead;
 pub mod arguments;
 pub mod bits;
 pub mod blocking;

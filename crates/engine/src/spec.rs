@@ -21,6 +21,8 @@ pub struct Spec {
     pub get_keys: Option<fn(Args<'_>) -> Vec<usize>>,
     /// What really happens to the keys of a request, where that depends on its arguments.
     pub get_key_flags: Option<fn(Args<'_>) -> KeyFlags>,
+    /// The word that names a member or field of the collection at the first key, 0 if none does: for fetching ahead.
+    pub member: usize,
     /// The words of a request that no log may show, where there are such.
     pub secrets: Option<fn(Args<'_>) -> Vec<usize>>,
     /// The documentation group.
@@ -54,6 +56,7 @@ impl Spec {
         keys: &[],
         get_keys: None,
         get_key_flags: None,
+        member: 0,
         secrets: None,
         category: Category::Generic,
         flags: Flags::NONE,

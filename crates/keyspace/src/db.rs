@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Millis, Rng};
 use ds::account::Account;
 use ds::table::{Expired, Overwritten};
-use ds::{Entry, Hasher, KeyHash, NewValue, Object, Removed, StringMut, Table, ValueMut};
+use ds::{Entry, Hasher, KeyHash, NewValue, Object, Removed, StringMut, Table, ValueMut, ValueRef};
 
 use crate::Encodings;
 use crate::field_expiry::FieldExpiries;
@@ -90,10 +90,28 @@ impl Db {
         self.table.prefetch(hash);
     }
 
+    /// As [`Self::prefetch`], where the key may be changed.
+    #[inline]
+    pub fn prefetch_for_write(&self, hash: KeyHash) {
+        self.table.prefetch_for_write(hash);
+    }
+
     /// Asks the processor to fetch the entry that a coming [`Self::get`] will likely find.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
         self.table.prefetch_entry(hash);
+    }
+
+    /// The members, by their hash, of the large set, hash or sorted set that is likely at the key of this hash: a guess,
+    /// for fetching ahead.
+    #[inline]
+    #[must_use]
+    pub fn likely_members(&self, hash: KeyHash) -> Option<&Table> {
+        match self.table.likely(hash)?.value() {
+            ValueRef::Set(members) | ValueRef::Hash(members) => Some(members),
+            ValueRef::Zset(zset) => Some(zset.members()),
+            _ => None,
+        }
     }
 
     /// The entry of `key`.

@@ -1,6 +1,9 @@
 //! What a command costs without sockets: nanoseconds from request bytes to reply bytes, through a whole node.
 //!
-//! `cargo run --release -p skein-node --example hot_path`
+//! `cargo run --release -p skein-node --example hot_path [SET | GET] [KEYS] [COMMANDS]`
+//!
+//! For instructions: `valgrind --tool=callgrind --toggle-collect='*Node::input*'` before the built example, with fewer keys
+//! and commands.
 
 use base::Now;
 use engine::session::Peer;
@@ -35,6 +38,10 @@ impl Outside for Nowhere {
 }
 
 fn main() {
+    let mut words = std::env::args().skip(1).peekable();
+    let only = words.next_if(|word| word.parse::<u64>().is_err());
+    let mut number = |default| words.next().and_then(|word| word.parse().ok()).unwrap_or(default);
+    let (keys, commands) = (number(KEYS), number(COMMANDS));
     let now = Now {
         unix_us: 1_700_000_000_000_000,
         mono_us: mono_us(),
@@ -63,12 +70,16 @@ fn main() {
     };
     let mut rng = base::Rng::new(7);
     for (name, random) in [("SET new", false), ("SET", true), ("GET", true)] {
-        let total = if random { COMMANDS } else { KEYS };
+        let counted = only.as_deref().is_none_or(|only| only == name);
+        let total = if random { commands } else { keys };
+        if !counted && random {
+            continue;
+        }
         let mut spent = 0;
         for batch in 0..total / BATCH {
             let mut request = Vec::new();
             for at in 0..BATCH {
-                let number = if random { rng.below(KEYS) } else { batch * BATCH + at };
+                let number = if random { rng.below(keys) } else { batch * BATCH + at };
                 request.extend(if name == "GET" {
                     get(&key(number))
                 } else {

@@ -10,8 +10,9 @@ use base::{Now, Rng};
 use config::Config;
 use engine::host::{Level, Notice};
 use engine::session::{Kind, Peer};
+use engine::table::Lookup;
 use engine::{Engine, Flow, Session, SessionId};
-use resp::{Argv, Limits, Parsed};
+use resp::{Argv, Limits, Parsed, Parser};
 
 /// A whole server but its outside.
 pub struct Node {
@@ -19,7 +20,68 @@ pub struct Node {
     pub engine: Engine,
     /// Everything around it.
     pub state: ServerState,
+    /// The words of a request that is only looked at.
     argv: Argv,
+    batch: Batch,
+}
+
+/// Requests of one session that are parsed before the first of them runs.
+#[derive(Default)]
+struct Batch {
+    /// Room for so many as there ever were.
+    room: Vec<Request>,
+    count: usize,
+}
+
+struct Request {
+    argv: Argv,
+    /// What the parser said of it.
+    parsed: Parsed,
+    lookup: Lookup,
+    /// Where it begins.
+    at: usize,
+}
+
+/// How the execution of a batch ended.
+enum BatchEnd {
+    /// All of it is done.
+    Whole,
+    /// The last request is not whole.
+    Incomplete,
+    /// A request was not taken: neither it nor those behind it.
+    Stopped,
+}
+
+impl Batch {
+    /// As many as a processor has cache misses under way.
+    const REQUESTS: usize = 16;
+
+    /// The next request, to be filled in.
+    fn next(&mut self) -> &mut Request {
+        if self.count == self.room.len() {
+            self.room.push(Request {
+                argv: Argv::new(),
+                parsed: Parsed::Incomplete,
+                lookup: Lookup::Unknown,
+                at: 0,
+            });
+        }
+        self.count += 1;
+        &mut self.room[self.count - 1]
+    }
+
+    fn requests(&self) -> &[Request] {
+        &self.room[..self.count]
+    }
+
+    /// How many bytes the requests take, all of them being whole.
+    fn bytes(&self) -> usize {
+        let Some(last) = self.requests().last() else { return 0 };
+        match last.parsed {
+            Parsed::Command { consumed } | Parsed::Empty { consumed } => last.at + consumed,
+            Parsed::Incomplete | Parsed::Error(_) => last.at,
+        }
+    }
 }
 
 /// What became of a new connection.
@@ -132,6 +194,7 @@ impl Node {
             engine,
             state,
             argv: Argv::default(),
+            batch: Batch::default(),
         };
         crate::settings::apply(&mut node.state, &mut node.engine);
         node.state.meters.startup_memory = node.state.outside.allocated_bytes();
@@ -185,6 +248,24 @@ impl Node {
         Opened::Session(self.engine.open(peer))
     }
 
+    /// Asks memory for what the first request of these bytes will look up. Call it for several sessions that are about to
+    /// have input, then [`Self::fetch_ahead`].
+    pub fn preview(&mut self, id: SessionId, buffer: &[u8]) {
+        if !self.may_execute(id) || self.engine.sessions[id].parser.in_multibulk() {
+            return;
+        }
+        let limits = self.limits(id);
+        if let Parsed::Command { .. } = Parser::new().parse(buffer, &limits, &mut self.argv) {
+            let args = self.argv.args(buffer);
+            self.engine.note_ahead(id, self.engine.look_up(args), args);
+        }
+    }
+
+    /// Asks memory for all that was previewed.
+    pub fn fetch_ahead(&mut self) {
+        self.engine.fetch_ahead();
+    }
+
     /// Bytes of a session are here to be executed: all that it has sent and the node has not consumed. Returns how many
     /// are consumed now. Fewer than all when a request is incomplete, or the session is blocked or to be closed.
     pub fn input(&mut self, id: SessionId, buffer: &[u8]) -> usize {
@@ -195,45 +276,21 @@ impl Node {
         session.query_bytes = buffer.len();
         session.argument_bytes = 0;
         let mut parser = std::mem::take(&mut session.parser);
-        let mut argv = std::mem::take(&mut self.argv);
-        let limits = crate::settings::client_output_limits(&self.state.config);
+        let mut batch = std::mem::take(&mut self.batch);
         let mut consumed = 0;
-        while consumed < buffer.len() {
-            self.limit_clients(id);
-            if !self.may_execute(id) {
-                break;
-            }
+        while consumed < buffer.len() && self.may_execute(id) {
             let rest = &buffer[consumed..];
-            match parser.parse(rest, &self.limits(id), &mut argv) {
-                Parsed::Command { consumed: bytes } => {
-                    let replica_out = self.replica_output(id);
-                    let flow = self.engine.execute(&mut self.state, id, argv.args(rest));
-                    if let Some(before) = replica_out
-                        && self.replica_output(id).is_some_and(|after| after > before)
-                    {
-                        let name = self.last_command_name(id);
-                        crate::replication::misbehaved(self, id, before, &name);
-                    }
-                    if flow == Flow::Postponed {
-                        break;
-                    }
-                    consumed += bytes;
-                    self.enforce_output_limit(id, limits);
-                }
-                Parsed::Empty { consumed: bytes } => {
-                    consumed += bytes;
-                    if self.replica_output(id).is_some() {
-                        crate::replication::keepalive(&mut self.state, self.engine.now, id);
-                    }
-                }
-                Parsed::Incomplete => break,
-                Parsed::Error(error) => {
-                    self.protocol_error(id, error, rest);
-                    consumed = buffer.len();
-                }
+            self.parse_batch(id, rest, &mut parser, &mut batch);
+            let (used, end) = self.execute_batch(id, rest, &batch);
+            consumed += used;
+            match end {
+                BatchEnd::Whole => {}
+                BatchEnd::Incomplete => break,
+                // What was parsed behind is parsed again when its time comes.
+                BatchEnd::Stopped => parser = Parser::new(),
             }
         }
-        self.argv = argv;
+        self.batch = batch;
         if let Some(session) = self.engine.sessions.get_mut(id) {
             session.parser = parser;
             session.argument_bytes = session.parser.bytes_parsed().min(buffer.len() - consumed);
@@ -242,6 +299,74 @@ impl Node {
         }
         self.after_execution();
         consumed
+    }
+
+    /// Parses the next requests, and asks memory for what they will look up. A batch ends behind a request that may
+    /// change how those after it are to be read or taken: AUTH, CONFIG SET, PSYNC.
+    fn parse_batch(&mut self, id: SessionId, buffer: &[u8], parser: &mut Parser, batch: &mut Batch) {
+        let limits = self.limits(id);
+        batch.count = 0;
+        let mut at = 0;
+        while at < buffer.len() && batch.count < Batch::REQUESTS {
+            let request = batch.next();
+            let rest = &buffer[at..];
+            request.at = at;
+            request.parsed = parser.parse(rest, &limits, &mut request.argv);
+            match request.parsed {
+                Parsed::Command { consumed } => {
+                    let args = request.argv.args(rest);
+                    request.lookup = self.engine.look_up(args);
+                    if !self.engine.only_uses_keys(request.lookup) {
+                        break;
+                    }
+                    self.engine.note_ahead(id, request.lookup, args);
+                    at += consumed;
+                }
+                Parsed::Empty { consumed } => at += consumed,
+                Parsed::Incomplete | Parsed::Error(_) => break,
+            }
+        }
+        self.engine.fetch_ahead();
+    }
+
+    /// Executes the requests of a batch; how many bytes they took, and how it ended.
+    fn execute_batch(&mut self, id: SessionId, buffer: &[u8], batch: &Batch) -> (usize, BatchEnd) {
+        let limits = crate::settings::client_output_limits(&self.state.config);
+        for request in batch.requests() {
+            self.limit_clients(id);
+            if !self.may_execute(id) {
+                return (request.at, BatchEnd::Stopped);
+            }
+            let rest = &buffer[request.at..];
+            match request.parsed {
+                Parsed::Command { .. } => {
+                    let replica_out = self.replica_output(id);
+                    let args = request.argv.args(rest);
+                    let flow = self.engine.execute_known(&mut self.state, id, request.lookup, args);
+                    if let Some(before) = replica_out
+                        && self.replica_output(id).is_some_and(|after| after > before)
+                    {
+                        let name = self.last_command_name(id);
+                        crate::replication::misbehaved(self, id, before, &name);
+                    }
+                    if flow == Flow::Postponed {
+                        return (request.at, BatchEnd::Stopped);
+                    }
+                    self.enforce_output_limit(id, limits);
+                }
+                Parsed::Empty { .. } => {
+                    if self.replica_output(id).is_some() {
+                        crate::replication::keepalive(&mut self.state, self.engine.now, id);
+                    }
+                }
+                Parsed::Incomplete => return (request.at, BatchEnd::Incomplete),
+                Parsed::Error(error) => {
+                    self.protocol_error(id, error, rest);
+                    return (buffer.len(), BatchEnd::Stopped);
+                }
+            }
+        }
+        (batch.bytes(), BatchEnd::Whole)
     }
 
     /// `get`, `client|list`: what a session sent last, if that is a command.

@@ -116,6 +116,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         connections: Connections::default(),
         listeners,
         link: Link::default(),
+        arrived: Vec::new(),
         link_input: Vec::new(),
         background,
         inbox,

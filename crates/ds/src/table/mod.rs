@@ -164,12 +164,28 @@ impl Table {
         }
     }
 
+    /// As [`Self::prefetch`], for a search that may end in a change.
+    #[inline]
+    pub fn prefetch_for_write(&self, hash: KeyHash) {
+        if let Some((segment, _)) = self.segment(hash) {
+            segment.prefetch_header();
+            segment.prefetch_group(hash);
+        }
+    }
+
     /// Asks the processor for the entry that a search for this hash will likely find.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
-        if let Some((segment, _)) = self.segment(hash) {
-            segment.prefetch_entry(hash);
+        if let Some(entry) = self.likely(hash) {
+            entry.prefetch_whole();
         }
+    }
+
+    /// The entry that a search for this hash will likely find, its key not compared: a guess, for fetching ahead.
+    #[inline]
+    #[must_use]
+    pub fn likely(&self, hash: KeyHash) -> Option<&Entry> {
+        self.segment(hash)?.0.likely(hash)
     }
 
     /// Gives `key` this value and expiry, whatever it had. A key that existed keeps its clock, a new one starts at 0.

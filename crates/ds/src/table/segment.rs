@@ -225,18 +225,23 @@ impl Segment {
         crate::entry::prefetch(self.groups_at().wrapping_add(self.home(hash.tag())).cast());
     }
 
-    /// Asks the processor for the entry that a search will likely find.
+    /// Asks the processor for the header, which writers look at and change.
     #[inline]
-    pub(super) fn prefetch_entry(self, hash: KeyHash) {
+    pub(super) fn prefetch_header(self) {
+        crate::entry::prefetch(self.header.as_ptr().cast());
+    }
+
+    /// The entry that a search will likely find: the first in its home group whose tag agrees.
+    #[inline]
+    pub(super) fn likely<'a>(self, hash: KeyHash) -> Option<&'a Entry> {
         let tag = hash.tag();
         // SAFETY: the segment lives, by the contract of `of`, and a home group is less than its groups.
         let group = unsafe { &*self.groups_at().add(self.home(tag)) };
         let found = group::with_tag(group, tag);
-        if found != 0
-            && let Some(entry) = &group[found.trailing_zeros() as usize]
-        {
-            entry.prefetch();
+        if found == 0 {
+            return None;
         }
+        group[found.trailing_zeros() as usize].as_ref()
     }
 
     /// Asks the processor for the first cache line of every entry, so that touching all of them takes their misses

@@ -61,6 +61,7 @@ pub static GEOADD: Spec = Spec {
     flags: Flags::DENY_OOM,
     args: "key [NX|XX] [CH] longitude:double latitude:double member [longitude:double latitude:double member ...]",
     history: &[("6.2.0", "`CH`, `NX` and `XX`.")],
+    member: 4,
     handler: Handler::Write(add),
     ..GEO
 };

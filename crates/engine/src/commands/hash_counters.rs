@@ -19,6 +19,7 @@ pub static HINCRBY: Spec = Spec {
     name: "hincrby",
     summary: "Adds to the integer in a field.",
     args: "key field increment",
+    member: 2,
     handler: Handler::Write(increment),
     ..COUNTER
 };
@@ -50,6 +51,7 @@ pub static HINCRBYFLOAT: Spec = Spec {
     summary: "Adds to the floating point number in a field.",
     since: "2.6.0",
     args: "key field increment:double",
+    member: 2,
     handler: Handler::Write(increment_float),
     ..COUNTER
 };

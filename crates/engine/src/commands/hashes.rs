@@ -36,6 +36,7 @@ pub static HSET: Spec = Spec {
     arity: Arity::AtLeast(4),
     args: "key field value [field value ...]",
     history: &[("4.0.0", "Several fields.")],
+    member: 2,
     handler: Handler::Write(|ctx, args| {
         let new = set_fields(ctx, args, "hset")?;
         ctx.reply.int(new as i64);
@@ -52,6 +53,7 @@ pub static HMSET: Spec = Spec {
     arity: Arity::AtLeast(4),
     args: "key field value [field value ...]",
     deprecated: Some(("4.0.0", "`HSET` with multiple field-value pairs")),
+    member: 2,
     handler: Handler::Write(|ctx, args| {
         set_fields(ctx, args, "hmset")?;
         ctx.reply.ok();
@@ -79,6 +81,7 @@ pub static HSETNX: Spec = Spec {
     arity: Arity::Exactly(4),
     keys: &[KeySpec::at(1, KeyFlags::RW.or(KeyFlags::INSERT))],
     args: "key field value",
+    member: 2,
     handler: Handler::Write(set_if_absent),
     ..SETTER
 };
@@ -105,6 +108,7 @@ pub static HDEL: Spec = Spec {
     flags: Flags::FAST,
     args: "key field [field ...]",
     history: &[("2.4.0", "Several fields.")],
+    member: 2,
     handler: Handler::Write(delete),
     ..HASH
 };
@@ -134,6 +138,7 @@ const GETTER: Spec = Spec {
 pub static HGET: Spec = Spec {
     name: "hget",
     summary: "Returns the value of a field.",
+    member: 2,
     handler: Handler::Read(|ctx, args| {
         match ctx.keys.hash(args.key(1))? {
             Some(hash) => reply_value(&mut ctx.reply, hash.get(args.get(2))),
@@ -151,6 +156,7 @@ pub static HMGET: Spec = Spec {
     complexity: "O(N) where N is the number of fields being requested.",
     arity: Arity::AtLeast(3),
     args: "key field [field ...]",
+    member: 2,
     handler: Handler::Read(|ctx, args| {
         let hash = ctx.keys.hash(args.key(1))?;
         ctx.reply.array(args.len() - 2);
@@ -176,6 +182,7 @@ pub static HSTRLEN: Spec = Spec {
     summary: "Returns the length of a field's value.",
     since: "3.2.0",
     keys: ASKED_KEY,
+    member: 2,
     handler: Handler::Read(|ctx, args| {
         let hash = ctx.keys.hash(args.key(1))?;
         let field = hash.and_then(|hash| hash.get(args.get(2)));
@@ -191,6 +198,7 @@ pub static HEXISTS: Spec = Spec {
     name: "hexists",
     summary: "Tells whether a hash has a field.",
     keys: ASKED_KEY,
+    member: 2,
     handler: Handler::Read(|ctx, args| {
         let hash = ctx.keys.hash(args.key(1))?;
         let found = hash.is_some_and(|hash| hash.get(args.get(2)).is_some());

@@ -22,6 +22,7 @@ pub static SADD: Spec = Spec {
     flags: Flags::DENY_OOM.or(Flags::FAST),
     args: "key member [member ...]",
     history: &[("2.4.0", "Accepts multiple `member` arguments.")],
+    member: 2,
     handler: Handler::Write(add),
     ..SET
 };
@@ -42,6 +43,7 @@ pub static SREM: Spec = Spec {
     flags: Flags::FAST,
     args: "key member [member ...]",
     history: &[("2.4.0", "Accepts multiple `member` arguments.")],
+    member: 2,
     handler: Handler::Write(remove),
     ..SET
 };
@@ -60,6 +62,7 @@ pub static SISMEMBER: Spec = Spec {
     keys: &[KeySpec::at(1, KeyFlags::RO)],
     flags: Flags::FAST,
     args: "key member",
+    member: 2,
     handler: Handler::Read(is_member),
     ..SET
 };
@@ -80,6 +83,7 @@ pub static SMISMEMBER: Spec = Spec {
     keys: &[KeySpec::at(1, KeyFlags::RO.or(KeyFlags::ACCESS))],
     flags: Flags::FAST,
     args: "key member [member ...]",
+    member: 2,
     handler: Handler::Read(are_members),
     ..SET
 };
@@ -153,6 +157,7 @@ pub static SMOVE: Spec = Spec {
     ],
     flags: Flags::FAST,
     args: "source destination member",
+    member: 3,
     handler: Handler::Write(move_member),
     ..SET
 };

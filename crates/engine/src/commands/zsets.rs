@@ -107,6 +107,7 @@ pub static ZADD: Spec = Spec {
         ("3.0.2", "`XX`, `NX`, `CH` and `INCR`."),
         ("6.2.0", "`GT` and `LT`."),
     ],
+    member: 3,
     handler: Handler::Write(|ctx, args| add(ctx, args, Rule::default())),
     ..ZSET
 };
@@ -121,6 +122,7 @@ pub static ZINCRBY: Spec = Spec {
     keys: &[KeySpec::at(1, KeyFlags::RW.or(KeyFlags::ACCESS).or(KeyFlags::UPDATE))],
     flags: Flags::DENY_OOM.or(Flags::FAST),
     args: "key increment member",
+    member: 3,
     handler: Handler::Write(|ctx, args| {
         add(
             ctx,
@@ -250,6 +252,7 @@ pub static ZREM: Spec = Spec {
     flags: Flags::FAST,
     args: "key member [member ...]",
     history: &[("2.4.0", "Several members at once.")],
+    member: 2,
     handler: Handler::Write(remove),
     ..ZSET
 };
@@ -296,6 +299,7 @@ pub static ZSCORE: Spec = Spec {
     keys: READ,
     flags: Flags::FAST,
     args: "key member",
+    member: 2,
     handler: Handler::Read(score_of),
     ..ZSET
 };
@@ -318,6 +322,7 @@ pub static ZMSCORE: Spec = Spec {
     keys: READ,
     flags: Flags::FAST,
     args: "key member [member ...]",
+    member: 2,
     handler: Handler::Read(scores_of),
     ..ZSET
 };
@@ -338,6 +343,7 @@ fn scores_of(ctx: &mut ReadCtx<'_>, args: Args<'_>) -> Result {
 pub static ZRANK: Spec = Spec {
     name: "zrank",
     summary: "Returns how many members of a sorted set come before a member.",
+    member: 2,
     handler: Handler::Read(|ctx, args| rank(ctx, args, |rank, _| rank)),
     ..RANK
 };
@@ -346,6 +352,7 @@ pub static ZRANK: Spec = Spec {
 pub static ZREVRANK: Spec = Spec {
     name: "zrevrank",
     summary: "Returns how many members of a sorted set come after a member.",
+    member: 2,
     handler: Handler::Read(|ctx, args| rank(ctx, args, |rank, len| len - 1 - rank)),
     ..RANK
 };

@@ -1,0 +1,109 @@
+//! Fetching ahead: what requests are about to look up is asked of memory for many of them at once.
+//!
+//! ```text
+//!   requests parsed, not yet run         ┌ groups of the keys ──► entries ──► groups of the members ──► their entries
+//!   GET a · HSET b f v · ZADD c 1 m ─────┤      a  b  c            a  b  c           f  m                   f  m
+//!                                        └ each step for all of them, so that their cache misses pass side by side
+//! ```
+//!
+//! All of it is a guess: keys are not compared, nothing is counted or changed, and a request may find something else when
+//! it runs.
+
+use crate::execute::Engine;
+use crate::session::SessionId;
+use crate::spec::{Begin, Find, Handler, KeySpec};
+use crate::table::Lookup;
+use base::DbIndex;
+use keyspace::KeyHash;
+use resp::Args;
+
+/// Of a request with many keys the first so many are fetched: a processor has no more misses under way.
+const KEYS_MAX: usize = 16;
+
+/// What the next requests will look up.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    hints: Vec<Hint>,
+}
+
+struct Hint {
+    db: DbIndex,
+    key: KeyHash,
+    /// The member or field that will be looked for in the collection at the key.
+    member: Option<KeyHash>,
+    writes: bool,
+}
+
+impl Engine {
+    /// Notes what a request that will run soon is going to look up.
+    #[inline]
+    pub fn note_ahead(&mut self, id: SessionId, lookup: Lookup, args: Args<'_>) {
+        let (Lookup::Found(command), Some(session)) = (lookup, self.sessions.get(id)) else {
+            return;
+        };
+        let spec = self.table[command].spec;
+        let Some(KeySpec {
+            begin: Begin::Index(first),
+            find: Find::Range { last, step, .. },
+            ..
+        }) = spec.keys.first()
+        else {
+            return;
+        };
+        let keyspace = &self.data.keyspace;
+        let last = match *last {
+            last @ 0.. => (first + last as usize).min(args.len() - 1),
+            from_end => (args.len() as i64 + from_end).max(0) as usize,
+        };
+        let member = args.try_get(spec.member).filter(|_| spec.member > 0);
+        let member = member.map(|member| keyspace.hash(member));
+        let writes = matches!(spec.handler, Handler::Write(_));
+        for at in (*first..=last).step_by((*step).max(1)).take(KEYS_MAX) {
+            self.ahead.hints.push(Hint {
+                db: session.db,
+                key: keyspace.hash(args.get(at)),
+                member,
+                writes,
+            });
+        }
+    }
+
+    /// Whether a request does nothing but read or change keys: sessions and settings stay as they are.
+    #[must_use]
+    #[inline]
+    pub fn only_uses_keys(&self, lookup: Lookup) -> bool {
+        match lookup {
+            Lookup::Found(command) => {
+                matches!(self.table[command].spec.handler, Handler::Read(_) | Handler::Write(_))
+            }
+            Lookup::Unknown | Lookup::UnknownSubcommand(_) => true,
+        }
+    }
+
+    /// Asks memory for all that was noted, and forgets it.
+    pub fn fetch_ahead(&mut self) {
+        let hints = &mut self.ahead.hints;
+        // One alone would be fetched no earlier than it is looked up.
+        if hints.len() > 1 {
+            let keyspace = &self.data.keyspace;
+            for hint in &*hints {
+                let db = keyspace.db(hint.db);
+                if hint.writes {
+                    db.prefetch_for_write(hint.key);
+                } else {
+                    db.prefetch(hint.key);
+                }
+            }
+            for hint in &*hints {
+                keyspace.db(hint.db).prefetch_entry(hint.key);
+            }
+            let with_member = || {
+                let hints = hints.iter().filter_map(|hint| Some((hint, hint.member?)));
+                hints.filter_map(|(hint, member)| Some((keyspace.db(hint.db).likely_members(hint.key)?, member)))
+            };
+            with_member().for_each(|(members, member)| members.prefetch(member));
+            with_member().for_each(|(members, member)| members.prefetch_entry(member));
+        }
+        hints.clear();
+    }
+}
