@@ -57,6 +57,12 @@ const LONG_VALUE: u8 = 0x80;
 const LONG: usize = 255;
 const CLOCK: u32 = 0x00ff_ffff;
 
+/// The size of a cache line.
+const LINE_BYTES: usize = 64;
+
+/// So much of an entry is fetched ahead at most; reading what is longer goes on in order, which the processor sees.
+const FETCHED_BYTES_MAX: usize = 512;
+
 pub(crate) const ADDRESS: usize = (1 << 48) - 1;
 
 static ZEROS: [u8; INLINE_BYTES_MAX] = [0; INLINE_BYTES_MAX];
@@ -384,6 +390,15 @@ impl Entry {
         const LINE_BYTES: usize = 64;
         prefetch(self.block());
         prefetch(self.at(LINE_BYTES));
+    }
+
+    /// Asks the processor for what follows the first cache line, which must be near: this looks into it.
+    #[inline]
+    pub(crate) fn prefetch_rest(&self) {
+        let bytes = self.shape().block_bytes().min(FETCHED_BYTES_MAX);
+        for offset in (LINE_BYTES..bytes).step_by(LINE_BYTES) {
+            prefetch(self.at(offset));
+        }
     }
 
     /// The reference as a pointer, which is not counted.

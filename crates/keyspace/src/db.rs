@@ -126,11 +126,31 @@ impl Db {
     pub fn set(&mut self, key: &[u8], hash: KeyHash, value: NewValue<'_>, expiry: Option<Millis>) -> bool {
         let is_hash = matches!(value, NewValue::Object(Object::Hash(_)));
         let old = self.table.set(key, hash, value, expiry);
+        self.value_changed(key, hash, is_hash);
+        self.expiry_changed(old, expiry)
+    }
+
+    /// As [`Self::set`], with an access clock that came with the value.
+    pub fn set_with_clock(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'_>,
+        expiry: Option<Millis>,
+        clock: u32,
+    ) -> bool {
+        let is_hash = matches!(value, NewValue::Object(Object::Hash(_)));
+        let old = self.table.set_with_clock(key, hash, value, expiry, clock);
+        self.value_changed(key, hash, is_hash);
+        self.expiry_changed(old, expiry)
+    }
+
+    #[inline]
+    fn value_changed(&mut self, key: &[u8], hash: KeyHash, is_hash: bool) {
         self.field_expiries.forget(key);
         if is_hash {
             self.note_fields(key, hash);
         }
-        self.expiry_changed(old, expiry)
     }
 
     /// Gives an existing `key` another expiry, or none; says whether the key exists.

@@ -1,6 +1,6 @@
 //! How fast the codec is, in CPU time: 1,000,000 keys with values of 100 bytes, encoded to nowhere and decoded from memory.
 //!
-//! `cargo run --release -p skein-rdb --example speed`
+//! `cargo run --release -p skein-rdb --example speed [crc64|encode|check|decode]`
 
 use base::{DbIndex, Rng};
 use keyspace::{Keyspace, NewValue};
@@ -21,6 +21,11 @@ fn cpu_ns() -> u64 {
         .next()
         .and_then(|field| field.parse().ok())
         .expect("its first figure is a number")
+}
+
+/// Whether a part is wanted: the one that was named, or all.
+fn wanted(part: &str) -> bool {
+    std::env::args().nth(1).is_none_or(|named| named == part)
 }
 
 fn timed<T>(what: &str, bytes: u64, work: impl FnOnce() -> T) -> T {
@@ -51,9 +56,11 @@ fn keyspace(value: impl Fn(&mut Rng, &mut [u8; VALUE_BYTES])) -> Keyspace {
 fn main() {
     let block: Vec<u8> = (0..256 * 1024).map(|at| (at * 7) as u8).collect();
     let rounds = 4096;
-    timed("crc64", rounds * block.len() as u64, || {
-        (0..rounds).fold(0, |sum, _| rdb::crc64(sum, black_box(&block)))
-    });
+    if wanted("crc64") {
+        timed("crc64", rounds * block.len() as u64, || {
+            (0..rounds).fold(0, |sum, _| rdb::crc64(sum, black_box(&block)))
+        });
+    }
     let noise = |rng: &mut Rng, value: &mut [u8; VALUE_BYTES]| value.fill_with(|| rng.next_u64() as u8);
     let words = |rng: &mut Rng, value: &mut [u8; VALUE_BYTES]| {
         value.fill(b'x');
@@ -73,30 +80,45 @@ fn measure(name: &str, mut keyspace: Keyspace) {
         rdb::save(&mut bytes, keyspace.freeze(), &options, &mut Unwatched).expect("memory does not fail");
         let size = bytes.len() as u64;
         println!("-- {name}, {compressed}: {} MB", size / 1_000_000);
-        let mut frozen = Some(keyspace.freeze());
-        timed("encode", size, || {
-            rdb::save(
-                &mut std::io::sink(),
-                frozen.take().expect("frozen once"),
-                &options,
-                &mut Unwatched,
-            )
-            .expect("memory does not fail")
-        });
-        timed("check", size, || {
-            rdb::check(&bytes[..], base::Millis(0), &mut |_, _| {}).expect("it is whole")
-        });
-        for (verified, verify) in [("verified", Verify::Checksum), ("unverified", Verify::Nothing)] {
-            let options = LoadOptions {
-                verify,
-                ..LoadOptions::default()
-            };
-            let loaded = timed(&format!("decode into a keyspace, {verified}"), size, || {
-                let mut loaded = Keyspace::new(16, 2);
-                rdb::load(&bytes[..], &mut loaded, &options, &mut Unwatched).expect("it is whole");
-                loaded
+        if wanted("encode") {
+            let mut frozen = Some(keyspace.freeze());
+            timed("encode", size, || {
+                rdb::save(
+                    &mut std::io::sink(),
+                    frozen.take().expect("frozen once"),
+                    &options,
+                    &mut Unwatched,
+                )
+                .expect("memory does not fail")
             });
-            assert_eq!(loaded.key_count(), u64::from(KEYS));
         }
+        if wanted("check") {
+            timed("check", size, || {
+                rdb::check(&bytes[..], base::Millis(0), &mut |_, _| {}).expect("it is whole")
+            });
+        }
+        if wanted("decode") {
+            decode(&bytes);
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) {
+    for (verified, verify) in [("verified", Verify::Checksum), ("unverified", Verify::Nothing)] {
+        let options = LoadOptions {
+            verify,
+            access_clock: rdb::AccessClock::Lru { now_seconds: 1 },
+            ..LoadOptions::default()
+        };
+        let loaded = timed(
+            &format!("decode into a keyspace, {verified}"),
+            bytes.len() as u64,
+            || {
+                let mut loaded = Keyspace::new(16, 2);
+                rdb::load(bytes, &mut loaded, &options, &mut Unwatched).expect("it is whole");
+                loaded
+            },
+        );
+        assert_eq!(loaded.key_count(), u64::from(KEYS));
     }
 }

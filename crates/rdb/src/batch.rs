@@ -109,7 +109,7 @@ impl Batch {
         let (staged, bytes) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.bytes));
         let db = keyspace.db(self.db);
         for Staged { hash, .. } in &staged {
-            db.prefetch(*hash);
+            db.prefetch_for_write(*hash);
         }
         for item in &staged {
             let value = match &item.value {
@@ -135,16 +135,12 @@ impl Batch {
         attributes: Attributes,
     ) -> Result<(), LoadError> {
         let db = keyspace.db_mut(self.db);
-        if db.set(key, hash, value, attributes.expiry) && self.duplicates == Duplicates::Refused {
+        let Attributes { expiry, clock } = attributes;
+        if db.set_with_clock(key, hash, value, expiry, clock) && self.duplicates == Duplicates::Refused {
             return Err(LoadError::DuplicateKey {
                 db: self.db,
                 key: key.to_vec(),
             });
-        }
-        if attributes.clock != 0
-            && let Some(entry) = db.get(key, hash)
-        {
-            entry.touch(attributes.clock);
         }
         Ok(())
     }

@@ -11,6 +11,14 @@ use std::io::{self, Write};
 /// Compression is tried on strings longer than this.
 const COMPRESSED_ABOVE: usize = 20;
 
+/// After so many short strings in a row that compression did not shorten, the next ones are taken to be like them,
+const HOPELESS_AFTER: u32 = 32;
+/// but for one in so many, which is tried all the same.
+const RETRIED_EVERY: u32 = 32;
+
+/// Longer strings are always tried: what compression saves of one may be as much as of many short ones.
+const SHORT_BYTES_MAX: usize = 1024;
+
 /// Text of this length or shorter may be an integer of 32 bits.
 const INTEGER_TEXT_MAX: usize = 11;
 
@@ -125,6 +133,8 @@ pub(crate) struct StringWriter {
     /// Made for the first string that is long enough: a single short value needs none.
     compressor: Option<Compressor>,
     packed: Vec<u8>,
+    /// Short strings in a row that were not compressed, because it was tried in vain or not at all.
+    hopeless: u32,
 }
 
 impl StringWriter {
@@ -133,6 +143,7 @@ impl StringWriter {
             compression,
             compressor: None,
             packed: Vec::new(),
+            hopeless: 0,
         }
     }
 
@@ -148,17 +159,26 @@ impl StringWriter {
         {
             return out.put(&form[..len]);
         }
-        if bytes.len() > COMPRESSED_ABOVE
-            && self.compression == Compression::Lzf
-            && self
-                .compressor
-                .get_or_insert_default()
-                .compress(bytes, bytes.len() - 4, &mut self.packed)
-        {
+        if bytes.len() > COMPRESSED_ABOVE && self.compression == Compression::Lzf && self.pack(bytes) {
             return put_compressed(out, &self.packed, bytes.len());
         }
         put_length(out, bytes.len() as u64)?;
         out.put(bytes)
+    }
+
+    /// Compresses a string, if that helps and seems worth trying.
+    fn pack(&mut self, bytes: &[u8]) -> bool {
+        let short = bytes.len() <= SHORT_BYTES_MAX;
+        if short && self.hopeless >= HOPELESS_AFTER && !self.hopeless.is_multiple_of(RETRIED_EVERY) {
+            self.hopeless = self.hopeless.wrapping_add(1);
+            return false;
+        }
+        let compressor = self.compressor.get_or_insert_default();
+        let shorter = compressor.compress(bytes, bytes.len() - 4, &mut self.packed);
+        if short {
+            self.hopeless = if shorter { 0 } else { self.hopeless.wrapping_add(1) };
+        }
+        shorter
     }
 
     /// An integer: in one, two or four bytes if it fits, else as its text.
@@ -247,6 +267,35 @@ mod tests {
         assert_eq!(string(b""), b"\0");
         assert_eq!(string(&[b'a'; 20])[0], 20);
         assert_eq!(string(&[b'a'; 21])[0], 0xc3);
+    }
+
+    /// Trying to compress noise took longer than all else that a full sync of it costs its primary.
+    #[test]
+    fn noise_is_given_up_and_what_shrinks_again_is_noticed() {
+        let mut writer = StringWriter::new(Compression::Lzf);
+        let mut compressed = |count: usize, make: &mut dyn FnMut(&mut [u8])| {
+            let mut bytes = [0; 100];
+            let strings = (0..count).map(|_| {
+                make(&mut bytes);
+                let mut out = Vec::new();
+                writer.put(&mut out, &bytes).unwrap();
+                usize::from(out[0] == 0xc3)
+            });
+            strings.sum::<usize>()
+        };
+        let mut rng = base::Rng::new(7);
+        assert_eq!(
+            compressed(5000, &mut |bytes| bytes.fill_with(|| rng.next_u64() as u8)),
+            0
+        );
+        let words = compressed(5000, &mut |bytes| bytes.fill(b'x'));
+        assert!(words > 5000 - RETRIED_EVERY as usize, "{words}");
+        let mut turn = 0;
+        let mixed = compressed(5000, &mut |bytes| {
+            turn += 1;
+            bytes.fill_with(|| if turn % 8 == 0 { 0 } else { rng.next_u64() as u8 });
+        });
+        assert_eq!(mixed, 625, "one in eight is worth trying all");
     }
 
     #[test]

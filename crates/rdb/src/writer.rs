@@ -166,12 +166,11 @@ impl<W: Write> Writer<'_, W> {
         self.out.put(&[opcode::RESIZE_DB])?;
         put_length(&mut self.out, db.len())?;
         put_length(&mut self.out, db.expiring_len())?;
-        for entry in db {
-            self.entry(&entry)?;
+        db.into_iter().visit(|entry| {
+            self.entry(entry)?;
             let at = self.out.output.at();
-            self.out.watched.key_done(at)?;
-        }
-        Ok(())
+            Ok(self.out.watched.key_done(at)?)
+        })
     }
 
     #[inline]

@@ -196,10 +196,34 @@ impl Table {
         value: NewValue<'_>,
         expiry: Option<Millis>,
     ) -> Option<Overwritten> {
+        self.put_value(key, hash, value, expiry, None)
+    }
+
+    /// As [`Self::set`], with a clock that came with the value.
+    pub fn set_with_clock(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'_>,
+        expiry: Option<Millis>,
+        clock: u32,
+    ) -> Option<Overwritten> {
+        self.put_value(key, hash, value, expiry, Some(clock))
+    }
+
+    #[inline]
+    fn put_value(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'_>,
+        expiry: Option<Millis>,
+        clock: Option<u32>,
+    ) -> Option<Overwritten> {
         let path = self.own_path(hash);
         let Some(slot) = path.segment.find(key, hash) else {
             let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
-                Entry::new(hash.tag(), key, expiry, 0, payload, ledger)
+                Entry::new(hash.tag(), key, expiry, clock.unwrap_or(0), payload, ledger)
             });
             self.add(path, hash, entry);
             return None;
@@ -210,6 +234,9 @@ impl Table {
         with_payload(value, &mut self.ledger, |payload, ledger| {
             entry.set(payload, expiry, ledger)
         });
+        if let Some(clock) = clock {
+            entry.touch(clock);
+        }
         self.expiry_changed(&path, old, expiry);
         Some(Overwritten { expiry: old })
     }

@@ -244,6 +244,13 @@ impl Segment {
         group[found.trailing_zeros() as usize].as_ref()
     }
 
+    /// Asks the processor for all slots.
+    pub(super) fn prefetch_groups(self) {
+        for group in 0..self.groups {
+            crate::entry::prefetch(self.groups_at().wrapping_add(group).cast());
+        }
+    }
+
     /// Asks the processor for the first cache line of every entry, so that touching all of them takes their misses
     /// side by side.
     pub(super) fn prefetch_entries(self) {
