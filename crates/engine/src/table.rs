@@ -29,9 +29,20 @@ pub struct Command {
 /// All commands.
 pub struct CommandTable {
     commands: Vec<Command>,
-    /// Top-level commands by lowercase name: open addressing, a power of two of places.
-    places: Vec<Option<(Box<[u8]>, CommandId)>>,
+    /// Top-level commands by name: open addressing, a power of two of places.
+    places: Vec<Option<Place>>,
     names: BTreeMap<String, CommandId>,
+}
+
+/// A command by name.
+#[derive(Clone)]
+struct Place {
+    /// [`short_key`] of the name.
+    key: u64,
+    /// Whether key and length alone tell the name: it has up to eight letters, and nothing but letters.
+    short: bool,
+    name: Box<[u8]>,
+    id: CommandId,
 }
 
 /// How a request's name was found.
@@ -87,11 +98,18 @@ impl CommandTable {
         let size = (self.names.len() * 4).next_power_of_two();
         self.places = vec![None; size];
         for (name, id) in &self.names {
-            let mut at = name_hash(name.as_bytes()) as usize & (size - 1);
+            let name = name.as_bytes();
+            let key = short_key(name);
+            let mut at = place_of(key, size);
             while self.places[at].is_some() {
                 at = (at + 1) & (size - 1);
             }
-            self.places[at] = Some((name.as_bytes().into(), *id));
+            self.places[at] = Some(Place {
+                key,
+                short: name.len() <= 8 && name.iter().all(u8::is_ascii_lowercase),
+                name: name.into(),
+                id: *id,
+            });
         }
     }
 
@@ -120,13 +138,16 @@ impl CommandTable {
     #[must_use]
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<CommandId> {
-        let mask = self.places.len() - 1;
-        let mut at = name_hash(name) as usize & mask;
-        while let Some((known, id)) = &self.places[at] {
-            if known.eq_ignore_ascii_case(name) {
-                return Some(*id);
+        let key = short_key(name);
+        let size = self.places.len();
+        let mut at = place_of(key, size);
+        while let Some(place) = &self.places[at] {
+            if place.key == key
+                && (place.short && place.name.len() == name.len() || place.name.eq_ignore_ascii_case(name))
+            {
+                return Some(place.id);
             }
-            at = (at + 1) & mask;
+            at = (at + 1) & (size - 1);
         }
         None
     }
@@ -206,10 +227,54 @@ impl std::ops::IndexMut<CommandId> for CommandTable {
     }
 }
 
-/// FNV-1a over the lowercase letters: names are short, and the table is a few percent full.
+/// A number that is the same for names that differ in letter case only. Names of the same length, up to eight letters and
+/// nothing but letters, have the same number only if they are the same.
 #[inline]
-fn name_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte | 0x20)).wrapping_mul(0x0100_0193)
-    })
+fn short_key(name: &[u8]) -> u64 {
+    const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
+    let four = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(first), Some(last)) if name.len() <= 8 => four(first) | four(last) << (8 * (name.len() - 4)) | LOWER_CASE,
+        (Some(first), Some(last)) => (four(first) | four(last) << 32 | LOWER_CASE).rotate_left(name.len() as u32),
+        _ => name.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte)) | LOWER_CASE,
+    }
+}
+
+/// Where the search for a key begins in a table of so many places: names are few, and the table is a quarter full.
+#[inline]
+fn place_of(key: u64, size: usize) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (size - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_nothing_else_is() {
+        let table = CommandTable::new(crate::commands::ALL);
+        for (name, id) in table.top_level() {
+            assert_eq!(table.find(name.as_bytes()), Some(id), "{name}");
+            assert_eq!(table.find(name.to_ascii_uppercase().as_bytes()), Some(id), "{name}");
+            for near in [
+                format!("{name} "),
+                format!("{name}\0"),
+                format!(" {name}"),
+                name.replace('e', "\u{5}"),
+            ] {
+                let found = table.find(near.as_bytes()).map(|id| table[id].full_name.as_str());
+                assert_eq!(found, (near == name).then_some(name), "{near:?}");
+            }
+            for length in 1..name.len() {
+                let found = table
+                    .find(&name.as_bytes()[..length])
+                    .map(|id| table[id].full_name.as_str());
+                assert!(
+                    found.is_none_or(|found| found == &name[..length]),
+                    "{name} cut to {length}"
+                );
+            }
+        }
+        assert_eq!(table.find(b""), None);
+    }
 }

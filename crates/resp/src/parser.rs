@@ -430,22 +430,36 @@ fn whole_request(buf: &[u8], limits: &Limits, ranges: &mut Vec<ArgRange>) -> Opt
 }
 
 /// Reads a canonical number of at most nine digits and its CR LF; returns it and the place after it.
-#[inline]
+///
+/// Numbers of one or two digits, which nearly all are, are told by four bytes at once.
+#[inline(always)]
 fn short_number(buf: &[u8], at: usize) -> Option<(usize, usize)> {
+    const CR_LF_AFTER_ONE: u32 = u32::from_le_bytes(*b"\0\r\n\0");
+    const CR_LF_AFTER_TWO: u32 = u32::from_le_bytes(*b"\0\0\r\n");
     let line = buf.get(at..)?;
-    match *line {
-        [ones @ b'0'..=b'9', b'\r', b'\n', ..] => return Some((usize::from(ones - b'0'), at + 3)),
-        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            return Some((usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), at + 4));
+    if let Some(bytes) = line.first_chunk::<4>() {
+        let word = u32::from_le_bytes(*bytes);
+        let [first, second] = [bytes[0], bytes[1]].map(|byte| usize::from(byte.wrapping_sub(b'0')));
+        if word & 0x00ff_ff00 == CR_LF_AFTER_ONE && first <= 9 {
+            return Some((first, at + 3));
         }
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
+        if word & 0xffff_0000 == CR_LF_AFTER_TWO && (1..=9).contains(&first) && second <= 9 {
+            return Some((first * 10 + second, at + 4));
+        }
+    }
+    any_number(line).map(|(number, bytes)| (number, at + bytes))
+}
+
+/// A number of any length, and how many bytes it takes with its CR LF.
+fn any_number(line: &[u8]) -> Option<(usize, usize)> {
+    if !matches!(line, [b'1'..=b'9', ..] | [b'0', b'\r', ..]) {
+        return None;
     }
     let mut number = 0;
     for length in 0..10 {
         match *line.get(length)? {
             digit @ b'0'..=b'9' => number = number * 10 + usize::from(digit - b'0'),
-            b'\r' if line.get(length + 1) == Some(&b'\n') => return Some((number, at + length + 2)),
+            b'\r' if line.get(length + 1) == Some(&b'\n') => return Some((number, length + 2)),
             _ => return None,
         }
     }
