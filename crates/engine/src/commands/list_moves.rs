@@ -120,8 +120,12 @@ fn move_element(ctx: &mut WriteCtx<'_>, source: &[u8], destination: &[u8], from:
     };
     // There is one at both ends.
     let text = list.with(index, |value| value.to_vec()).unwrap_or_default();
-    ctx.keys.list_slot(destination)?.push_moved(to, &text);
-    ctx.keys.list_slot(source)?.pop(from, 1);
+    if source == destination {
+        slot.turn(from, to, &text);
+    } else {
+        ctx.keys.list_slot(destination)?.push_moved(to, &text);
+        ctx.keys.list_slot(source)?.pop(from, 1);
+    }
     reply.bulk(&text);
     Ok(true)
 }
@@ -319,7 +323,12 @@ fn pop_several(ctx: &mut WriteCtx<'_>, wanted: &Several<'_>) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::check;
+    use crate::commands;
+    use crate::execute::Engine;
+    use crate::host::NoHost;
+    use crate::testing::{check, check_with};
+    use base::DbIndex;
+    use keyspace::ListRef;
 
     #[test]
     fn elements_move_between_lists() {
@@ -376,6 +385,39 @@ mod tests {
             events: nothing
             ",
         );
+    }
+
+    #[test]
+    fn a_list_that_turns_loses_its_node_before_it_gets_the_element_back() {
+        // Where the element went in first, a list of nodes of one element each kept a node more than stock's.
+        let mut engine = Engine::new(16, 1, || 0, commands::ALL);
+        engine.data.settings.encodings.list_max_listpack_size = 1;
+        check_with(&mut engine, &mut NoHost, "> RPUSH l 1 2 3\n3");
+        engine.data.settings.encodings.list_max_listpack_size = -2;
+        check_with(
+            &mut engine,
+            &mut NoHost,
+            "
+            > LMOVE l l LEFT LEFT
+            1
+            > LMOVE l l RIGHT LEFT
+            3
+            > LRANGE l 0 -1
+            [\"3\", \"1\", \"2\"]
+            > RPUSH one x
+            1
+            > LMOVE one one RIGHT LEFT
+            x
+            > LRANGE one 0 -1
+            [\"x\"]
+            ",
+        );
+        let keyspace = &engine.data.keyspace;
+        let list = keyspace.db(DbIndex(0)).get(b"l", keyspace.hash(b"l"));
+        let nodes = list
+            .and_then(|entry| ListRef::of(entry.value()))
+            .map(|list| list.nodes().count());
+        assert_eq!(nodes, Some(1));
     }
 
     #[test]

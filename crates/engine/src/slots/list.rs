@@ -60,6 +60,22 @@ impl<'c, 'a> ListSlot<'c, 'a> {
         self.slot.commit(0, pushed(end));
     }
 
+    /// Takes `text`, the element at one end, out and puts it in again, at an end of the same list.
+    pub fn turn(mut self, from: End, to: End, text: &[u8]) {
+        let Some(mut list) = self.list_mut() else { return };
+        let len = list.get().len();
+        // One alone is at both ends, and the list must not be empty in between.
+        if len > 1 {
+            match from {
+                End::Head => list.remove_range(0, 1),
+                End::Tail => list.remove_range(len - 1, len),
+            }
+            list.push(to, std::iter::once(text));
+        }
+        self.slot.commit(0, pushed(to));
+        self.slot.commit(1, popped(from));
+    }
+
     fn put<'t>(&mut self, end: End, texts: impl Iterator<Item = &'t [u8]>) {
         if let Some(mut list) = self.list_mut() {
             return list.push(end, texts);
