@@ -380,3 +380,20 @@ fn clients_that_hold_too_much_together_are_closed() {
     server.ask(&["CONFIG", "SET", "maxmemory-clients", "1mb"]);
     assert_eq!(server.ask(&["PING"]), "+PONG\r\n");
 }
+
+#[test]
+fn reloading_without_a_file_keeps_what_is_not_to_be_flushed() {
+    // The dataset went into the load before anybody had looked whether there was a file, and was gone with it.
+    let mut server = Server::with(|config| config.enable_debug_command = config::Access::Yes);
+    let failed = "-ERR Error trying to load the RDB dump\r\n";
+    server.ask(&["SET", "k", "v"]);
+    assert_eq!(server.ask(&["DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"]), failed);
+    assert_eq!(server.ask(&["GET", "k"]), "$1\r\nv\r\n");
+    server.ask(&["SAVE"]);
+    server.ask(&["SET", "k", "w"]);
+    assert_eq!(
+        server.ask(&["DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"]),
+        "+OK\r\n"
+    );
+    assert_eq!(server.ask(&["GET", "k"]), "$1\r\nv\r\n");
+}

@@ -362,7 +362,11 @@ fn load_over(state: &mut ServerState, engine: &mut Engine, merge: bool, flush: b
     if merge || !flush {
         options.duplicates = rdb::Duplicates::Replace;
     }
-    // The data goes in any case, as it does on the stock server: DEBUG is for tests.
+    // What is not there takes nothing away. What cannot be read does: it ends a stock server, and DEBUG is for tests.
+    if !flush && let Err(error) = state.outside.disk().open(&file) {
+        state.log(Level::Warning, format!("DEBUG RELOAD: {error}"));
+        return false;
+    }
     let into = if flush {
         fresh
     } else {
