@@ -136,6 +136,88 @@ const SCRIPTS: &[(bool, &str)] = &[
         false,
         "AUTH x\r\nAUTH default x\r\nAUTH nobody x\r\nAUTH a b c\r\nAUTH\r\n",
     ),
+    // The first and the last ids that there are.
+    (
+        false,
+        "XADD xmax 18446744073709551615-18446744073709551614 f v\r\n\
+         XADD xmax 18446744073709551615-* g w\r\n\
+         XADD xmax 18446744073709551615-* g w\r\n\
+         XADD xmax * f v\r\n\
+         XRANGE xmax (18446744073709551615-18446744073709551614 +\r\n\
+         XRANGE xmax (18446744073709551615-18446744073709551615 +\r\n\
+         XREVRANGE xmax (18446744073709551615-18446744073709551615 -\r\n\
+         XGROUP CREATE xmax g $\r\n\
+         XREADGROUP GROUP g c STREAMS xmax >\r\n\
+         XGROUP SETID xmax g 0\r\n\
+         XREADGROUP GROUP g c STREAMS xmax >\r\n\
+         XREADGROUP GROUP g c STREAMS xmax 18446744073709551615-18446744073709551615\r\n\
+         XPENDING xmax g\r\n\
+         XAUTOCLAIM xmax g d 0 18446744073709551615-18446744073709551615 COUNT 1\r\n\
+         XAUTOCLAIM xmax g d 0 (18446744073709551615-18446744073709551615\r\n\
+         XREAD STREAMS xmax 18446744073709551615-18446744073709551615\r\n\
+         XTRIM xmax MINID 18446744073709551615-18446744073709551615\r\n\
+         XINFO STREAM xmax\r\n\
+         DEL xmax\r\n",
+    ),
+    (
+        false,
+        "XADD xmin 0-1 f v\r\n\
+         XADD xmin 0-* f v\r\n\
+         XADD xmin 0 f v\r\n\
+         XADD xmin 1 f v\r\n\
+         XRANGE xmin - (0-1\r\n\
+         XRANGE xmin - (0-0\r\n\
+         XREVRANGE xmin + (0-1\r\n\
+         XDEL xmin 0-1 1\r\n\
+         XTRIM xmin MINID 0-2\r\n\
+         XSETID xmin 0-1\r\n\
+         XSETID xmin 5-5 ENTRIESADDED 1 MAXDELETEDID 0-0\r\n\
+         XINFO STREAM xmin\r\n\
+         DEL xmin\r\n",
+    ),
+    // Invalidations.
+    (
+        false,
+        "HELLO 3\r\n\
+         CLIENT TRACKING ON\r\n\
+         GET k1\r\n\
+         SET k1 x\r\n\
+         CLIENT TRACKINGINFO\r\n\
+         CLIENT GETREDIR\r\n\
+         CLIENT CACHING YES\r\n\
+         CLIENT TRACKING ON OPTIN\r\n\
+         CLIENT TRACKING OFF\r\n\
+         CLIENT TRACKING ON OPTIN\r\n\
+         GET k1\r\n\
+         SET k1 y\r\n\
+         CLIENT CACHING YES\r\n\
+         GET k1\r\n\
+         CLIENT CACHING NO\r\n\
+         SET k1 z\r\n\
+         CLIENT TRACKING ON OPTOUT\r\n\
+         CLIENT TRACKING OFF\r\n\
+         CLIENT TRACKING ON OPTOUT NOLOOP\r\n\
+         GET k1\r\n\
+         SET k1 z\r\n\
+         CLIENT TRACKINGINFO\r\n\
+         CLIENT TRACKING OFF\r\n",
+    ),
+    (
+        false,
+        "HELLO 3\r\n\
+         CLIENT TRACKING ON BCAST PREFIX a PREFIX ab\r\n\
+         CLIENT TRACKING ON BCAST PREFIX a PREFIX k\r\n\
+         SET k1 x\r\n\
+         MSET a1 1 k1 2 z 3\r\n\
+         DEL a1 z\r\n\
+         MULTI\r\n\
+         SET k1 1\r\n\
+         PING\r\n\
+         EXEC\r\n\
+         CLIENT TRACKINGINFO\r\n\
+         CLIENT TRACKING ON\r\n\
+         CLIENT TRACKING OFF\r\n",
+    ),
     (true, "PING\r\nAUTH wrong\r\nPING\r\nAUTH secret\r\nPING\r\n"),
     (true, "AUTH default wrong\r\nAUTH default secret\r\nECHO in\r\n"),
     (true, "AUTH nobody secret\r\nGET k1\r\nNOSUCH\r\nSET k1\r\n"),

@@ -84,7 +84,7 @@ impl Side {
             &["CLIENT", "UNPAUSE"][..],
             &["REPLICAOF", "NO", "ONE"],
             &["FLUSHALL", "SYNC"],
-            &["CONFIG", "SET", "requirepass", ""],
+            &["CONFIG", "SET", "requirepass", "", "maxmemory-policy", "noeviction"],
             &[
                 "CONFIG",
                 "SET",

@@ -96,6 +96,8 @@ const RULES: &[(&str, Rule)] = &[
     // Stock shares small numbers between keys, and with them the time of the last access.
     ("object idletime", Rule::Shape),
     ("object refcount", Rule::Shape),
+    // Grows by chance.
+    ("object freq", Rule::Shape),
     ("object help", Rule::Shape),
     ("hello", Rule::Hello),
     ("client id", Rule::Shape),

@@ -31,6 +31,10 @@ const ABOUT: &[(&str, &str)] = &[
 /// Keys of each.
 const KEYS: u64 = 5;
 
+/// Names of consumer groups, and of consumers.
+const GROUPS: &[&str] = &["g1", "g2", "g3", "", "a-much-longer-name-of-a-group"];
+const CONSUMERS: &[&str] = &["alice", "bob", "carol", ""];
+
 /// Stream ids of one epoch begin here.
 const FIRST_MS: u64 = 1_000;
 
@@ -41,6 +45,8 @@ impl Generator<'_> {
                 let kind = self.kind();
                 out.extend([self.make(kind), self.make(kind)]);
             }
+            // Says no word, but what the command is about, where words that hang on the key come before it.
+            "choose" => self.choose_stream(),
             "restorable" => {
                 let payloads = self.payloads;
                 let (kind, payload) = self.rng.pick(payloads);
@@ -95,6 +101,7 @@ impl Generator<'_> {
             "string" => self.string_key(),
             // Nothing else ever touches these.
             "lexset" => return Some([b"y".as_slice(), &self.number(3)].concat()),
+            "places" => return Some([b"q".as_slice(), &self.number(3)].concat()),
             "key" => {
                 let kind = self.kind();
                 return self.key_of(kind);
@@ -112,14 +119,16 @@ impl Generator<'_> {
                 [prefix.as_bytes(), &self.number(KEYS)].concat()
             }
         };
-        Some(match self.rng.below(60) {
+        let key = match self.rng.below(60) {
             0 => b"nokey".to_vec(),
             1 => {
                 let prefix = self.rng.pick(KINDS).1;
                 [prefix.as_bytes(), &self.number(KEYS)].concat()
             }
             _ => own,
-        })
+        };
+        self.streams.choose_key(&key);
+        Some(key)
     }
 
     /// The types that these groups are about.
@@ -412,14 +421,27 @@ impl Generator<'_> {
                     0 => self.one_of(&["0", "0-0", "x", "1-x", "-1", "5-5", "18446744073709551616", "+", "1-"]),
                     1 => self.id(),
                     2 | 3 => format!("{}-*", FIRST_MS + self.last_id / 3).into_bytes(),
-                    4 | 5 => format!("{}", FIRST_MS + self.last_id).into_bytes(),
+                    4 | 5 => {
+                        self.last_id += 3;
+                        (FIRST_MS + self.last_id / 3).to_string().into_bytes()
+                    }
                     _ => format!("{}-{}", FIRST_MS + self.last_id / 3, self.last_id % 3).into_bytes(),
                 }
             }
             "oldid" => match self.rng.below(40) {
                 0 => self.one_of(&["0", "x", "-", "", "18446744073709551615-18446744073709551615"]),
-                _ => self.id(),
+                1..=8 => self.id(),
+                _ => self.one_of_or(self.streams.ids().to_vec(), Self::id),
             },
+            "waiting" => match self.rng.below(12) {
+                0 => self.make("oldid"),
+                _ => self.one_of_or(self.streams.waiting().to_vec(), Self::id),
+            },
+            "grouped" => {
+                self.choose_stream();
+                self.streams.key().to_vec()
+            }
+            "chosen" => self.streams.key().to_vec(),
             "from" => match self.rng.below(20) {
                 0 => self.one_of(&["x", "", "+", "(x", "(-"]),
                 1..=6 => b"-".to_vec(),
@@ -442,10 +464,46 @@ impl Generator<'_> {
                 0 => self.id(),
                 _ => self.number(20),
             },
-            "group" => self.one_of(&["g1", "g1", "g1", "g1", "g2", "g3"]),
-            "consumer" => self.one_of(&["alice", "alice", "bob", "carol"]),
+            "group" => {
+                let group = match self.rng.below(40) {
+                    0 => self.one_of(GROUPS),
+                    _ => self.one_of_or(self.streams.groups(), |generator| generator.one_of(GROUPS)),
+                };
+                self.streams.choose_group(&group);
+                group
+            }
+            "newgroup" => {
+                let groups = self.streams.groups();
+                let free = GROUPS.iter().map(|name| name.as_bytes().to_vec());
+                let free: Vec<_> = free.filter(|name| !groups.contains(name)).collect();
+                self.one_of_or(free, |generator| generator.one_of(GROUPS))
+            }
+            "consumer" => match self.rng.below(4) {
+                0 => self.one_of(CONSUMERS),
+                _ => self.one_of_or(self.streams.consumers().to_vec(), |generator| {
+                    generator.one_of(CONSUMERS)
+                }),
+            },
             _ => return None,
         })
+    }
+
+    /// One of these, or else what `otherwise` gives.
+    fn one_of_or(&mut self, these: Vec<Vec<u8>>, otherwise: fn(&mut Self) -> Vec<u8>) -> Vec<u8> {
+        match these.len() as u64 {
+            0 => otherwise(self),
+            count => these[self.rng.below(count) as usize].clone(),
+        }
+    }
+
+    /// Makes the command one about a stream that has groups, as far as is known.
+    fn choose_stream(&mut self) {
+        let streams = self.streams.with_groups();
+        let key = match self.rng.below(40) {
+            0 => self.make("stream"),
+            _ => self.one_of_or(streams, |generator| generator.make("stream")),
+        };
+        self.streams.choose_key(&key);
     }
 
     /// An id that was made up not long ago.
@@ -471,11 +529,22 @@ impl Generator<'_> {
             "sortget" => self.one_of(&["#", "k*", "h*->n1", "h0->*", "nokey"]),
             "name" => self.one_of(&["bob", "", "two words", "line\nend", "ok-name", "caf\u{e9}", "x:y"]),
             "setword" => self.one_of(&[
-                "NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "100", "100000", "PERSIST",
+                "NX",
+                "XX",
+                "GET",
+                "KEEPTTL",
+                "EX",
+                "PX",
+                "EXAT",
+                // Far away in each of the units.
+                "9999999999999",
+                "99999999999999",
+                "PERSIST",
             ]),
             "command" => self.one_of(COMMANDS),
             "parameter" => self.one_of(PARAMETERS),
             "junk" => self.one_of(JUNK),
+            "empty" => Vec::new(),
             _ => return None,
         })
     }

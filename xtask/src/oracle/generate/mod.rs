@@ -5,6 +5,7 @@
 
 mod made;
 mod plan;
+mod streams;
 mod words;
 
 use harness::Rng;
@@ -33,6 +34,8 @@ pub struct Generator<'a> {
     counted: u64,
     /// The types that the epoch is about.
     kinds: Vec<&'static str>,
+    /// What streams hold.
+    streams: streams::Streams,
 }
 
 impl<'a> Generator<'a> {
@@ -47,6 +50,7 @@ impl<'a> Generator<'a> {
             last_id: 1,
             counted: 1,
             kinds: Vec::new(),
+            streams: streams::Streams::default(),
         }
     }
 
@@ -107,10 +111,12 @@ impl<'a> Generator<'a> {
         let mut commands: Vec<Words> = Vec::new();
         for piece in &form.commands {
             let mut words = Words::new();
+            self.streams.begin(session);
             self.expand(piece, commands.first(), &mut words);
             if form.harmable && self.rng.chance(1, 24) {
                 self.harm(&mut words);
             }
+            self.streams.note(&words);
             commands.push(words);
         }
         let short = |words: &Words| words.iter().map(Vec::len).sum::<usize>() < 2_000;
