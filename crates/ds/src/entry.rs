@@ -286,6 +286,12 @@ impl Entry {
         }
     }
 
+    /// Whether the value lies outside of the entry's own block.
+    #[inline]
+    pub(crate) fn owns(&self) -> bool {
+        self.shape().owns()
+    }
+
     fn tree_bytes(&self) -> usize {
         match self.value() {
             ValueRef::Chunked(string) => string.memory_bytes(),

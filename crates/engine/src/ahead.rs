@@ -14,10 +14,10 @@ use crate::session::SessionId;
 use crate::spec::{Begin, Find, Handler, KeySpec};
 use crate::table::Lookup;
 use base::DbIndex;
-use keyspace::KeyHash;
+use keyspace::{Descent, Entry, KeyHash, Keyspace, Table, ValueRef};
 use resp::Args;
 
-/// Of a request with many keys the first so many are fetched: a processor has no more misses under way.
+/// Of a request with many keys the first so many are fetched.
 const KEYS_MAX: usize = 16;
 
 /// What the next requests will look up.
@@ -85,25 +85,47 @@ impl Engine {
         let hints = &mut self.ahead.hints;
         // One alone would be fetched no earlier than it is looked up.
         if hints.len() > 1 {
-            let keyspace = &self.data.keyspace;
-            for hint in &*hints {
-                let db = keyspace.db(hint.db);
-                if hint.writes {
-                    db.prefetch_for_write(hint.key);
-                } else {
-                    db.prefetch(hint.key);
-                }
+            for some in hints.chunks(SIDE_BY_SIDE) {
+                fetch(&self.data.keyspace, some);
             }
-            for hint in &*hints {
-                keyspace.db(hint.db).prefetch_entry(hint.key);
-            }
-            let with_member = || {
-                let hints = hints.iter().filter_map(|hint| Some((hint, hint.member?)));
-                hints.filter_map(|(hint, member)| Some((keyspace.db(hint.db).likely_members(hint.key)?, member)))
-            };
-            with_member().for_each(|(members, member)| members.prefetch(member));
-            with_member().for_each(|(members, member)| members.prefetch_entry(member));
         }
         hints.clear();
+    }
+}
+
+/// So many searches go side by side: a processor has no more misses under way.
+const SIDE_BY_SIDE: usize = 16;
+
+fn fetch(keyspace: &Keyspace, hints: &[Hint]) {
+    let mut searches = [None; SIDE_BY_SIDE];
+    for (search, hint) in searches.iter_mut().zip(hints) {
+        *search = Some(keyspace.db(hint.db).descent(hint.key, hint.writes));
+    }
+    Descent::take_down(&mut searches);
+    let mut entries = [None; SIDE_BY_SIDE];
+    for (entry, search) in entries.iter_mut().zip(searches.iter().flatten()) {
+        *entry = search.likely();
+    }
+    if hints.iter().all(|hint| hint.member.is_none()) {
+        return;
+    }
+    let mut searches = [None; SIDE_BY_SIDE];
+    for (search, (entry, hint)) in searches.iter_mut().zip(entries.iter().zip(hints)) {
+        if let (Some(entry), Some(member)) = (entry, hint.member) {
+            *search = members(entry).map(|members| Descent::new(members, member, hint.writes));
+        }
+    }
+    Descent::take_down(&mut searches);
+    for search in searches.iter().flatten() {
+        let _ = search.likely();
+    }
+}
+
+/// The members, by their hash, of a large set, hash or sorted set.
+fn members(entry: &Entry) -> Option<&Table> {
+    match entry.value() {
+        ValueRef::Set(members) | ValueRef::Hash(members) => Some(members),
+        ValueRef::Zset(zset) => Some(zset.members()),
+        _ => None,
     }
 }

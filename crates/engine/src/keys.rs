@@ -705,17 +705,22 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The access clock of an entry that is written now.
+    #[inline]
+    pub(crate) fn new_stamp(&self) -> u32 {
+        const NEW_COUNTER: u32 = 5;
+        let (clock, lfu) = (self.reader.data.access_clock, self.reader.data.settings.lfu);
+        if lfu {
+            (clock & 0xffff) << 8 | NEW_COUNTER
+        } else {
+            clock
+        }
+    }
+
     /// Stamps the access clock of an entry that was just written.
     pub(crate) fn stamp_new(&mut self, key: &[u8], hash: KeyHash) {
-        let data = &mut *self.reader.data;
-        if let Some(entry) = data.keyspace.db(self.reader.db).get(key, hash) {
-            const NEW_COUNTER: u32 = 5;
-            let clock = data.access_clock;
-            entry.touch(if data.settings.lfu {
-                (clock & 0xffff) << 8 | NEW_COUNTER
-            } else {
-                clock
-            });
+        if let Some(entry) = self.database().get(key, hash) {
+            entry.touch(self.new_stamp());
         }
     }
 

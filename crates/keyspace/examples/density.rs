@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use base::{DbIndex, Millis, Rng};
-use keyspace::{Keyspace, NewValue};
+use keyspace::{Descent, Keyspace, NewValue};
 
 #[global_allocator]
 static ALLOCATOR: ds::memory::Counting = ds::memory::Counting;
@@ -126,18 +126,16 @@ fn measure(row: Row, keys: u64) {
     let miss = start.per_op(count);
     let start = Cpu::start();
     for batch in present.chunks(16) {
-        let mut hashes = [None; 16];
-        for (hash, key) in hashes.iter_mut().zip(batch) {
-            let found = keyspace.hash(key);
-            keyspace.db(DB).prefetch(found);
-            *hash = Some(found);
+        let mut searches = [None; 16];
+        for (search, key) in searches.iter_mut().zip(batch) {
+            *search = Some(keyspace.db(DB).descent(keyspace.hash(key), false));
         }
-        hashes
-            .iter()
-            .flatten()
-            .for_each(|hash| keyspace.db(DB).prefetch_entry(*hash));
-        for (hash, key) in hashes.iter().flatten().zip(batch) {
-            black_box(keyspace.db(DB).get(key, *hash).map(|entry| entry.value()));
+        Descent::take_down(&mut searches);
+        for search in searches.iter().flatten() {
+            black_box(search.likely());
+        }
+        for key in batch {
+            black_box(keyspace.db(DB).get(key, keyspace.hash(key)).map(|entry| entry.value()));
         }
     }
     let batched = start.per_op(count);

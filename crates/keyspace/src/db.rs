@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use base::{Millis, Rng};
 use ds::account::Account;
-use ds::table::{Expired, Overwritten};
-use ds::{Entry, Hasher, KeyHash, NewValue, Object, Removed, StringMut, Table, ValueMut, ValueRef};
+use ds::table::{Descent, Expired, Overwritten};
+use ds::{Entry, Hasher, KeyHash, NewValue, Object, Removed, StringMut, Table, ValueMut};
 
 use crate::Encodings;
 use crate::field_expiry::FieldExpiries;
@@ -83,8 +83,7 @@ impl Db {
         self.table.expiring_len()
     }
 
-    /// Asks the processor to fetch where a coming [`Self::get`] begins. With many keys known ahead: this for all of
-    /// them, then [`Self::prefetch_entry`] for all of them, then the look-ups.
+    /// Asks the processor to fetch where a coming [`Self::get`] begins.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
         self.table.prefetch(hash);
@@ -96,22 +95,11 @@ impl Db {
         self.table.prefetch_for_write(hash);
     }
 
-    /// Asks the processor to fetch the entry that a coming [`Self::get`] will likely find.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: KeyHash) {
-        self.table.prefetch_entry(hash);
-    }
-
-    /// The members, by their hash, of the large set, hash or sorted set that is likely at the key of this hash: a guess,
-    /// for fetching ahead.
+    /// A search for a key, to be taken down beside others so that their cache misses pass side by side.
     #[inline]
     #[must_use]
-    pub fn likely_members(&self, hash: KeyHash) -> Option<&Table> {
-        match self.table.likely(hash)?.value() {
-            ValueRef::Set(members) | ValueRef::Hash(members) => Some(members),
-            ValueRef::Zset(zset) => Some(zset.members()),
-            _ => None,
-        }
+    pub fn descent(&self, hash: KeyHash, for_write: bool) -> Descent<'_> {
+        Descent::new(&self.table, hash, for_write)
     }
 
     /// The entry of `key`.
@@ -151,6 +139,31 @@ impl Db {
         if is_hash {
             self.note_fields(key, hash);
         }
+    }
+
+    /// As [`Self::set`], where the entry gets this access clock too, and keeps the expiry it has if `expiry` is `None`. Changes
+    /// nothing, and gives the value back, if more than `blocks_max` heap blocks would be freed.
+    ///
+    /// # Errors
+    /// The value.
+    pub fn overwrite<'v>(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'v>,
+        expiry: Option<Option<Millis>>,
+        clock: u32,
+        blocks_max: usize,
+    ) -> Result<(), NewValue<'v>> {
+        let is_hash = matches!(value, NewValue::Object(Object::Hash(_)));
+        let old = self.table.overwrite(key, hash, value, expiry, clock, blocks_max)?;
+        self.field_expiries.forget(key);
+        if is_hash {
+            self.note_fields(key, hash);
+        }
+        let before = old.and_then(|old| old.expiry);
+        self.expiry_sum += sum(expiry.unwrap_or(before)) - sum(before);
+        Ok(())
     }
 
     /// Gives an existing `key` another expiry, or none; says whether the key exists.

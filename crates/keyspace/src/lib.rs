@@ -33,7 +33,7 @@ use ds::account::Account;
 pub use db::{Db, ExpiredFields};
 pub use ds::list::NodeRef as ListNode;
 pub use ds::listpack::{self, Listpack};
-pub use ds::table::{Expired, Sampled};
+pub use ds::table::{Descent, Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
 pub use ds::zset::Placed;
 pub use ds::{

@@ -17,6 +17,7 @@
 //! - The tree lies in the order of the hashes, which is what SCAN walks.
 
 mod child;
+mod descent;
 mod frozen;
 mod group;
 mod node;
@@ -42,6 +43,7 @@ use node::Inner;
 use segment::{NEVER, Segment};
 use write::Path;
 
+pub use descent::Descent;
 pub use frozen::{Frozen, FrozenEntries, FrozenEntry};
 pub use walk::{Expired, Sampled};
 
@@ -139,7 +141,7 @@ impl Table {
         while child.is_inner() {
             // SAFETY: the table holds its root, and every node its children.
             let inner = unsafe { Inner::of(child) };
-            child = inner.slot(inner.index(hash, consumed));
+            child = inner.towards(hash, consumed);
             above = consumed;
             consumed += inner.bits();
         }
@@ -155,8 +157,8 @@ impl Table {
         segment.slot(segment.find(key, hash)?)
     }
 
-    /// Asks the processor for the part of the table that a search for this hash begins at. Worth its cost when several
-    /// searches are known ahead: first this for all of them, then [`Self::prefetch_entry`], then the searches.
+    /// Asks the processor for the part of the table that a search for this hash begins at, where the way there is likely in
+    /// the cache. For many searches at once see [`Descent`].
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
         if let Some((segment, _)) = self.segment(hash) {
@@ -171,21 +173,6 @@ impl Table {
             segment.prefetch_header();
             segment.prefetch_group(hash);
         }
-    }
-
-    /// Asks the processor for the entry that a search for this hash will likely find.
-    #[inline]
-    pub fn prefetch_entry(&self, hash: KeyHash) {
-        if let Some(entry) = self.likely(hash) {
-            entry.prefetch_whole();
-        }
-    }
-
-    /// The entry that a search for this hash will likely find, its key not compared: a guess, for fetching ahead.
-    #[inline]
-    #[must_use]
-    pub fn likely(&self, hash: KeyHash) -> Option<&Entry> {
-        self.segment(hash)?.0.likely(hash)
     }
 
     /// Gives `key` this value and expiry, whatever it had. A key that existed keeps its clock, a new one starts at 0.
@@ -239,6 +226,41 @@ impl Table {
         }
         self.expiry_changed(&path, old, expiry);
         Some(Overwritten { expiry: old })
+    }
+
+    /// As [`Self::set`], where the entry gets this clock too, and its old expiry if `expiry` is `None`. Changes nothing, and
+    /// gives the value back, if more than `blocks_max` heap blocks would be freed: that is better done elsewhere.
+    pub fn overwrite<'v>(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'v>,
+        expiry: Option<Option<Millis>>,
+        clock: u32,
+        blocks_max: usize,
+    ) -> Result<Option<Overwritten>, NewValue<'v>> {
+        let path = self.own_path(hash);
+        let Some(slot) = path.segment.find(key, hash) else {
+            let expiry = expiry.flatten();
+            let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
+                Entry::new(hash.tag(), key, expiry, clock, payload, ledger)
+            });
+            self.add(path, hash, entry);
+            return Ok(None);
+        };
+        // SAFETY: the path is owned.
+        let entry = unsafe { entry_mut(path.segment, slot) };
+        if entry.owns() && entry.blocks() > blocks_max {
+            return Err(value);
+        }
+        let old = entry.expiry();
+        let expiry = expiry.unwrap_or(old);
+        with_payload(value, &mut self.ledger, |payload, ledger| {
+            entry.set(payload, expiry, ledger)
+        });
+        entry.touch(clock);
+        self.expiry_changed(&path, old, expiry);
+        Ok(Some(Overwritten { expiry: old }))
     }
 
     /// Gives an existing `key` another expiry, or none.

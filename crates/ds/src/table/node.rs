@@ -133,6 +133,22 @@ impl Inner {
         ((hash.0 << consumed) >> (64 - self.bits)) as usize
     }
 
+    /// The child on the way to a hash, of which `consumed` bits led here.
+    #[inline]
+    pub(super) fn towards(self, hash: KeyHash, consumed: u32) -> Child {
+        // SAFETY: the node lives, by the contract of `of`, and has `1 << bits` slots: an index of `bits` bits is in them.
+        unsafe { self.slots_at().add(self.index(hash, consumed)).read() }
+    }
+
+    /// Asks the processor for the slot on the way to a hash, and for the header if the way will be made one's own.
+    #[inline]
+    pub(super) fn prefetch(self, hash: KeyHash, consumed: u32, for_write: bool) {
+        crate::entry::prefetch(self.slots_at().wrapping_add(self.index(hash, consumed)).cast());
+        if for_write {
+            crate::entry::prefetch(self.header.as_ptr().cast());
+        }
+    }
+
     #[inline]
     pub(super) fn slot(self, index: usize) -> Child {
         assert!(index < 1 << self.bits, "slot {index} of a node of {} bits", self.bits);

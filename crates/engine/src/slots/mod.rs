@@ -136,15 +136,22 @@ impl<'c, 'a> KeySlot<'c, 'a> {
     pub fn set_value(mut self, value: NewValue<'_>, expiry: Expiry, event: Event) {
         let (key, hash) = (self.key, self.hash);
         let expiry = match expiry {
-            Expiry::Keep => self.expiry(),
-            Expiry::Clear => None,
-            Expiry::At(at) => Some(at),
+            Expiry::Keep => None,
+            Expiry::Clear => Some(None),
+            Expiry::At(at) => Some(Some(at)),
         };
         self.keys.announce_new(key, hash);
-        self.make_way();
-        self.database().set(key, hash, value, expiry);
-        self.keys.stamp_new(key, hash);
-        self.keys.note_expiry(key, expiry);
+        let clock = self.keys.new_stamp();
+        let db = self.database();
+        if let Err(value) = db.overwrite(key, hash, value, expiry, clock, HEAVY_BLOCKS) {
+            let expiry = expiry.unwrap_or_else(|| self.expiry());
+            self.make_way();
+            self.database().set(key, hash, value, expiry);
+            self.keys.stamp_new(key, hash);
+        }
+        if let Some(expiry) = expiry {
+            self.keys.note_expiry(key, expiry);
+        }
         self.keys.commit(key, event);
     }
 
