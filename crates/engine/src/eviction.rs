@@ -75,7 +75,8 @@ impl Evictor {
         self.over_us = 0;
     }
 
-    fn note_within(&mut self, now_us: u64) {
+    #[inline]
+    pub(crate) fn note_within(&mut self, now_us: u64) {
         if let Some(since) = self.over_since_us.take() {
             self.over_us += now_us.saturating_sub(since);
         }

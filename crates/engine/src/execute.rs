@@ -7,7 +7,9 @@
 //!                                         └─► run ─► handler ─► propagate ─► count, slow log, monitors
 //! ```
 
+mod account;
 mod deliver;
+mod on_keys;
 
 use crate::ahead::Ahead;
 use crate::blocking::Chance;
@@ -16,7 +18,7 @@ use crate::error::{Error, quoted};
 use crate::eviction::{Evictor, Room};
 use crate::gates::{self, Request, Verdict};
 use crate::host::{Host, Level, Notice, ServerCtx};
-use crate::keys::{Data, ReadCtx, Reader, WriteCtx, Writer};
+use crate::keys::Data;
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::pubsub::PubSub;
@@ -25,7 +27,9 @@ use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
 use crate::tracking::Tracking;
+use account::without_secrets;
 use base::Now;
+use on_keys::{Seen, run_on_keys};
 use resp::{Args, OwnedArgs, Reply};
 
 /// What became of a request.
@@ -182,29 +186,29 @@ impl Engine {
 
     /// Executes one request of a session, already looked up with [`Self::look_up`].
     pub fn execute_known(&mut self, host: &mut dyn Host, id: SessionId, lookup: Lookup, args: Args<'_>) -> Flow {
-        let session = &mut self.sessions[id];
-        session.last_active = self.now;
-        if [&b"post"[..], b"host:"]
-            .iter()
-            .any(|word| args.get(0).eq_ignore_ascii_case(word))
-        {
-            return self.drop_attacker(id);
-        }
         let command = match self.admit(lookup, args) {
             Ok(command) => command,
-            Err((command, error)) => {
-                self.sessions[id].last_command = command;
-                self.refuse(id, command, &error);
-                return self.after(id);
-            }
+            Err((command, error)) => return self.turn_away(id, command, &error, args),
         };
-        self.sessions[id].last_command = Some(command);
-        self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
+        let session = &mut self.sessions[id];
+        session.last_active = self.now;
+        session.last_command = Some(command);
+        let ordinary = session.is_ordinary();
+        if self.data.settings.maxmemory == 0 {
+            self.evictor.note_within(self.now.mono_us);
+            self.data.settings.out_of_memory = false;
+        } else {
+            self.data.settings.out_of_memory = self.make_room(host) == Room::Full;
+        }
         if self.data.outbox.someone_caches {
             self.limit_tracked_keys(self.data.settings.tracked_keys_max);
         }
         // Whoever hears of what had to go hears it before any reply.
         self.deliver();
+        if ordinary && gates::are_open(&self.table[command], &self.data.settings) && !self.pauses.are_any() {
+            self.run_top_level(host, id, command, args);
+            return self.after(id);
+        }
         match gates::check(&self.request(id, command), &self.data.settings) {
             Verdict::Run => {}
             Verdict::Refuse(error) => {
@@ -221,6 +225,22 @@ impl Engine {
         } else {
             self.run_top_level(host, id, command, args);
         }
+        self.after(id)
+    }
+
+    /// Answers a request that is no command of ours, or has the wrong number of words.
+    #[cold]
+    fn turn_away(&mut self, id: SessionId, command: Option<CommandId>, error: &Error, args: Args<'_>) -> Flow {
+        let session = &mut self.sessions[id];
+        session.last_active = self.now;
+        if [&b"post"[..], b"host:"]
+            .iter()
+            .any(|word| args.get(0).eq_ignore_ascii_case(word))
+        {
+            return self.drop_attacker(id);
+        }
+        session.last_command = command;
+        self.refuse(id, command, error);
         self.after(id)
     }
 
@@ -252,20 +272,25 @@ impl Engine {
     }
 
     /// Whether a command was found, and takes so many words.
+    #[inline]
     fn admit(&self, lookup: Lookup, args: Args<'_>) -> Result<CommandId, (Option<CommandId>, Error)> {
         let id = match lookup {
             Lookup::Found(id) => id,
-            Lookup::Unknown => return Err((None, unknown_command(args))),
-            Lookup::UnknownSubcommand(id) => {
-                let error = Error::unknown_subcommand(&self.table[id].full_name, args.get(1));
-                return Err((None, error));
-            }
+            Lookup::Unknown | Lookup::UnknownSubcommand(_) => return Err((None, self.unknown(lookup, args))),
         };
         let command = &self.table[id];
         if !command.spec.arity.admits(args.len()) || matches!(command.spec.handler, Handler::Container) {
             return Err((Some(id), Error::arity(&command.full_name)));
         }
         Ok(id)
+    }
+
+    #[cold]
+    fn unknown(&self, lookup: Lookup, args: Args<'_>) -> Error {
+        match lookup {
+            Lookup::UnknownSubcommand(id) => Error::unknown_subcommand(&self.table[id].full_name, args.get(1)),
+            _ => unknown_command(args),
+        }
     }
 
     fn request(&self, id: SessionId, command: CommandId) -> Request<'_> {
@@ -387,12 +412,66 @@ impl Engine {
     }
 
     fn run_top_level(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>) {
-        let mut out = std::mem::take(&mut self.sessions[id].out);
-        if out.capacity() < Session::LEAST_REPLY_BUFFER_BYTES {
-            out.reserve(Session::LEAST_REPLY_BUFFER_BYTES);
+        let session = &mut self.sessions[id];
+        if session.out.capacity() < Session::LEAST_REPLY_BUFFER_BYTES {
+            session.out.reserve(Session::LEAST_REPLY_BUFFER_BYTES);
         }
+        self.data.reply_limit_bytes = match self.data.settings.client_output_hard_bytes {
+            0 => 0,
+            hard_bytes => reply_limit_bytes(session, hard_bytes),
+        };
+        let concerns_nobody_else =
+            session.is_ordinary() && !self.data.outbox.someone_caches && self.monitors.is_empty();
+        if !(concerns_nobody_else && self.run_straight(id, command, args)) {
+            self.run_aside(host, id, command, args);
+        }
+        if self.data.blocking.has_ready() {
+            self.serve_ready(host);
+        }
+    }
+
+    /// Runs a command on keys whose reply goes straight into the session's output, because nothing else can come into it
+    /// meanwhile. False if it is not such a command. Does what [`Self::run_aside`] does where nobody else is concerned.
+    #[inline]
+    fn run_straight(&mut self, id: SessionId, command: CommandId, args: Args<'_>) -> bool {
+        let spec = self.table[command].spec;
+        if !matches!(spec.handler, Handler::Read(_) | Handler::Write(_)) {
+            return false;
+        }
+        let session = &mut self.sessions[id];
+        let before = session.out.len();
+        self.data.blocking.begin(Chance::Block);
+        let seen = Seen::by(session);
+        let result = run_on_keys(&mut self.data, spec.handler, seen, self.now, args, &mut session.out);
+        let failed = result.is_err();
+        if let Err(error) = result {
+            session.out.truncate(before);
+            Reply::new(&mut session.out, session.proto).error_bytes(error.line());
+            self.data.stats.count_error(error.code());
+        }
+        match spec.handler {
+            Handler::Read(_) => self.data.propagation.end_unit_of_reading(),
+            _ => self.data.propagation.end_unit(),
+        }
+        session.write_offset = self.data.propagation.offset();
+        if !self.data.outbox.is_empty() {
+            let out = std::mem::take(&mut session.out);
+            self.deliver_from(Some(id));
+            self.set_own_pushes_apart(id);
+            self.give_output(id, command, out, before);
+        }
+        let usec = self.advance_clock();
+        if let Some(asked) = self.data.blocking.take_asked() {
+            self.hold(id, command, args, asked, usec);
+        }
+        self.account(id, command, args, usec, failed);
+        true
+    }
+
+    /// Runs any command, its reply first written beside the session's output: it may be sent other things meanwhile.
+    fn run_aside(&mut self, host: &mut dyn Host, id: SessionId, command: CommandId, args: Args<'_>) {
+        let mut out = std::mem::take(&mut self.sessions[id].out);
         let before = out.len();
-        self.data.reply_limit_bytes = self.reply_limit_bytes(id);
         self.run(host, id, command, args, &mut out);
         match self.table[command].spec.handler {
             Handler::Read(_) => self.data.propagation.end_unit_of_reading(),
@@ -404,20 +483,6 @@ impl Engine {
         if !session.reply_mode.takes_reply() {
             out.truncate(before);
         }
-        if !self.own_pushes.is_empty() {
-            // What EXEC's commands led to must not stand inside of its reply.
-            let follows = self.table[command].spec.name == "exec";
-            let at = if follows { out.len() } else { before };
-            out.splice(at..at, self.own_pushes.drain(..));
-        }
-        out.append(&mut self.own_invalid);
-        if session.out.is_empty() {
-            session.out = out;
-        } else {
-            // Something was pushed to the session while it was executing: it follows the reply.
-            out.append(&mut session.out);
-            session.out = out;
-        }
         session.write_offset = self.data.propagation.offset();
         if let Some(caching) = &mut session.caching
             && session.transaction.is_none()
@@ -425,20 +490,23 @@ impl Engine {
         {
             caching.asked = false;
         }
-        if self.data.blocking.has_ready() {
-            self.serve_ready(host);
-        }
+        self.give_output(id, command, out, before);
     }
 
-    /// See [`Data::reply_limit_bytes`]. Limits count what is unsent, if it is more than a reply buffer holds.
-    fn reply_limit_bytes(&self, id: SessionId) -> u64 {
-        let session = &self.sessions[id];
-        match self.data.settings.client_output_hard_bytes {
-            0 => 0,
-            // Listeners have a limit of their own.
-            _ if session.subscriptions.is_some() => 0,
-            limit => limit.max(Session::REPLY_BUFFER_BYTES as u64) + session.sent as u64,
+    /// Gives a session its output back, in which the reply that begins at `before` now stands, and what it was sent
+    /// meanwhile.
+    fn give_output(&mut self, id: SessionId, command: CommandId, mut out: Vec<u8>, before: usize) {
+        if !self.own_pushes.is_empty() {
+            // What EXEC's commands led to must not stand inside of its reply.
+            let follows = self.table[command].spec.name == "exec";
+            let at = if follows { out.len() } else { before };
+            out.splice(at..at, self.own_pushes.drain(..));
         }
+        out.append(&mut self.own_invalid);
+        let session = &mut self.sessions[id];
+        // What was pushed to the session while it was executing follows the reply.
+        out.append(&mut session.out);
+        session.out = out;
     }
 
     /// Runs one command, its reply or error going to `out`. Time, errors and effects are accounted for.
@@ -456,7 +524,9 @@ impl Engine {
         } else {
             false
         };
-        self.deliver_from(Some(id));
+        if !self.data.outbox.is_empty() {
+            self.deliver_from(Some(id));
+        }
         if self.data.outbox.someone_caches {
             self.remember_reads(id, command, args);
         }
@@ -493,50 +563,11 @@ impl Engine {
         if self.in_exec && self.became_read_only(id, command) {
             host.diverge(self);
         }
-        let session = &mut self.sessions[id];
-        let reply = Reply::new(out, session.proto);
-        let now = self.now;
-        let (db, from, touch) = (session.db, session.kind, !session.no_touch);
+        let session = &self.sessions[id];
+        let (seen, now) = (Seen::by(session), self.now);
         match self.table[command].spec.handler {
-            Handler::Read(handler) => {
-                let keys = Reader {
-                    data: &mut self.data,
-                    db,
-                    now: now.unix_ms(),
-                    from,
-                    touch,
-                };
-                handler(
-                    &mut ReadCtx {
-                        reply,
-                        keys,
-                        now,
-                        session_id: id,
-                    },
-                    args,
-                )
-            }
-            Handler::Write(handler) => {
-                let keys = Writer::new(Reader {
-                    data: &mut self.data,
-                    db,
-                    now: now.unix_ms(),
-                    from,
-                    touch,
-                });
-                let mut ctx = WriteCtx {
-                    reply,
-                    keys,
-                    now,
-                    session_id: id,
-                };
-                let result = handler(&mut ctx, args);
-                let (commits, propagated) = (ctx.keys.commits, ctx.keys.propagated);
-                self.data.dirty += commits;
-                if commits > 0 && !propagated {
-                    self.data.propagation.verbatim(db, args);
-                }
-                result
+            on_keys @ (Handler::Read(_) | Handler::Write(_)) => {
+                run_on_keys(&mut self.data, on_keys, seen, now, args, out)
             }
             Handler::Server(handler) => handler(
                 &mut ServerCtx {
@@ -544,7 +575,7 @@ impl Engine {
                     host,
                     session_id: id,
                     now,
-                    reply,
+                    reply: Reply::new(out, seen.proto),
                 },
                 args,
             ),
@@ -601,68 +632,6 @@ impl Engine {
             self.now.unix_us += usec as i64;
         }
         usec
-    }
-
-    fn account(&mut self, id: SessionId, command: CommandId, args: Args<'_>, usec: u64, failed: bool) {
-        // A request that blocks is accounted for in full when it is answered.
-        let blocked = self.sessions.get(id).is_some_and(|session| session.blocked.is_some());
-        let settings = &self.data.settings;
-        let entry = &mut self.table[command];
-        entry.stats.calls += 1;
-        entry.stats.usec += usec;
-        entry.stats.failed += u64::from(failed);
-        if settings.latency_tracking && !blocked {
-            entry.latency.get_or_insert_default().record(usec);
-        }
-        self.data.stats.commands += 1;
-        let flags = entry.flags;
-        let slow = settings.slowlog_slower_than_us;
-        if slow >= 0 && usec >= slow as u64 && !blocked && !flags.has(Flags::SKIP_SLOWLOG) {
-            let session = &self.sessions[id];
-            let shown = without_secrets(self.table[command].spec, args);
-            let max_len = settings.slowlog_max_len;
-            self.slowlog.add(
-                self.now,
-                usec,
-                shown.as_ref().map_or(args, OwnedArgs::as_args),
-                &session.peer.address,
-                &session.name,
-                max_len,
-            );
-        }
-        let threshold = settings.latency_threshold_ms;
-        if threshold > 0 && usec / 1000 >= threshold {
-            let event = if flags.has(Flags::FAST) {
-                "fast-command"
-            } else {
-                "command"
-            };
-            self.latency.note(event, self.now, usec / 1000);
-        }
-    }
-
-    fn feed_monitors(&mut self, id: SessionId, args: Args<'_>, started: Now) {
-        let session = &self.sessions[id];
-        let address = &session.peer.address;
-        let source = if session.peer.unix_socket {
-            format!("unix:{}", address.trim_end_matches(":0"))
-        } else {
-            address.clone()
-        };
-        let (seconds, micros) = (
-            started.unix_us.div_euclid(1_000_000),
-            started.unix_us.rem_euclid(1_000_000),
-        );
-        let mut line = format!("{seconds}.{micros:06} [{} {source}]", session.db.0);
-        for word in args.iter() {
-            line.push(' ');
-            quote_into(&mut line, word);
-        }
-        for monitor in &self.monitors {
-            if let Some(session) = self.sessions.get_mut(*monitor) {
-                Reply::new(&mut session.out, session.proto).simple(&line);
-            }
-        }
     }
 
     fn after(&mut self, id: SessionId) -> Flow {
@@ -737,17 +706,13 @@ fn expire_own_keys_of_replica(data: &mut Data, now: base::Millis, limit: usize) 
     due.len()
 }
 
-/// A request as logs may show it, where that is not as it came.
-fn without_secrets(spec: &Spec, args: Args<'_>) -> Option<OwnedArgs> {
-    let secrets = spec.secrets?(args);
-    if secrets.is_empty() {
-        return None;
+/// See [`Data::reply_limit_bytes`]. Limits count what is unsent, if it is more than a reply buffer holds.
+fn reply_limit_bytes(session: &Session, hard_bytes: u64) -> u64 {
+    // Listeners have a limit of their own.
+    if session.subscriptions.is_some() {
+        return 0;
     }
-    let shown = args.iter().enumerate().map(|(at, word)| match secrets.contains(&at) {
-        true => &b"(redacted)"[..],
-        false => word,
-    });
-    Some(OwnedArgs::from_words(shown))
+    hard_bytes.max(Session::REPLY_BUFFER_BYTES as u64) + session.sent as u64
 }
 
 fn unknown_command(args: Args<'_>) -> Error {

@@ -47,6 +47,17 @@ pub struct Request<'a> {
     pub pause: Option<PauseKind>,
 }
 
+/// Whether no gate can refuse or hold back a command of an [ordinary](Session::is_ordinary) session, but for a pause. The
+/// usual state of a primary; in any other [`check`] decides.
+#[must_use]
+#[inline]
+pub fn are_open(command: &Command, settings: &Settings) -> bool {
+    settings.role == Role::Primary
+        && settings.loading == Loading::No
+        && !(settings.out_of_memory || settings.save_failed || settings.too_few_replicas)
+        && !command.flags.has(Flags::PROTECTED)
+}
+
 /// Decides on a request. The primary's stream passes all gates but the first.
 #[must_use]
 pub fn check(request: &Request<'_>, settings: &Settings) -> Verdict {
@@ -135,4 +146,52 @@ fn state(request: &Request<'_>, settings: &Settings) -> Option<Error> {
     }
     let touches_keys = flags.any(Flags::WRITE.or(Flags::READONLY).or(Flags::MAY_REPLICATE));
     (request.session.kind == Kind::Replica && touches_keys).then_some(REPLICA_KEYSPACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::Engine;
+    use crate::session::Peer;
+
+    /// The short way past the gates leaves out nothing that they would refuse.
+    #[test]
+    fn what_is_open_passes_every_gate() {
+        let mut engine = Engine::new(16, 1, || 0, crate::commands::ALL);
+        let id = engine.open(Peer::default());
+        let (mut open, mut shut) = (0, 0);
+        for state in 0..1 << 7 {
+            let is = |bit: u32| state >> bit & 1 != 0;
+            let settings = Settings {
+                role: if is(0) { Role::Replica } else { Role::Primary },
+                loading: match (is(1), is(2)) {
+                    (false, _) => Loading::No,
+                    (true, false) => Loading::Foreground,
+                    (true, true) => Loading::Async,
+                },
+                out_of_memory: is(3),
+                save_failed: is(4),
+                too_few_replicas: is(5),
+                link_up: is(6),
+                ..Settings::default()
+            };
+            for command in engine.table.iter() {
+                let request = Request {
+                    command,
+                    session: &engine.sessions[id],
+                    flags: command.flags,
+                    queues: false,
+                    pause: None,
+                };
+                assert!(request.session.is_ordinary());
+                if are_open(command, &settings) {
+                    assert_eq!(check(&request, &settings), Verdict::Run, "{}", command.full_name);
+                    open += 1;
+                } else if check(&request, &settings) != Verdict::Run {
+                    shut += 1;
+                }
+            }
+        }
+        assert!(open > 100 && shut > 100, "{open} open, {shut} shut");
+    }
 }

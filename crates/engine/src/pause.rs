@@ -61,6 +61,13 @@ impl Pauses {
         self.by_purpose.iter().flatten().map(|(kind, _)| *kind).max()
     }
 
+    /// Whether any is in force.
+    #[must_use]
+    #[inline]
+    pub fn are_any(&self) -> bool {
+        self.by_purpose.iter().any(Option::is_some)
+    }
+
     /// When the first pause in force ends, monotonic ms.
     #[must_use]
     pub fn next_end_ms(&self) -> Option<u64> {

@@ -235,6 +235,19 @@ impl Session {
         caching.map_or(-1, |caching| caching.redirect.map_or(0, |target| target.number as i64))
     }
 
+    /// Whether it is a client that has said who it is and does nothing but ask and read answers: no gate, queue or listener
+    /// is to be thought of.
+    #[must_use]
+    #[inline]
+    pub fn is_ordinary(&self) -> bool {
+        self.kind == Kind::Normal
+            && self.authenticated
+            && self.transaction.is_none()
+            && self.subscriptions.is_none()
+            && self.caching.is_none()
+            && self.reply_mode == ReplyMode::On
+    }
+
     /// Whether it listens to messages in a protocol that cannot tell them from replies.
     #[must_use]
     pub fn is_confined_to_pubsub(&self) -> bool {

@@ -71,6 +71,11 @@ impl Node {
         self.count_client(id);
     }
 
+    /// Whether there is a limit to what all clients together may hold.
+    pub(crate) fn limits_clients(&self) -> bool {
+        limit(&self.state.config).is_some()
+    }
+
     /// Counts a session anew, and closes clients if all of them are over their limit, this one maybe among them.
     pub(crate) fn limit_clients(&mut self, changed: SessionId) {
         self.count_client(changed);

@@ -331,16 +331,25 @@ impl Node {
 
     /// Executes the requests of a batch; how many bytes they took, and how it ended.
     fn execute_batch(&mut self, id: SessionId, buffer: &[u8], batch: &Batch) -> (usize, BatchEnd) {
-        let limits = crate::settings::client_output_limits(&self.state.config);
+        let output_limits = crate::settings::client_output_limits(&self.state.config);
+        let Some(session) = self.engine.sessions.get(id) else {
+            return (buffer.len(), BatchEnd::Stopped);
+        };
+        // Only the last request of a batch can change any of these.
+        let is_limited = output_limits.of(session).is_any();
+        let is_replica = session.kind == Kind::Replica;
+        let all_limited = self.limits_clients();
         for request in batch.requests() {
-            self.limit_clients(id);
-            if !self.may_execute(id) {
-                return (request.at, BatchEnd::Stopped);
-            }
             let rest = &buffer[request.at..];
             match request.parsed {
-                Parsed::Command { .. } => {
-                    let replica_out = self.replica_output(id);
+                Parsed::Command { consumed } => {
+                    if all_limited {
+                        self.limit_clients(id);
+                        if !self.may_execute(id) {
+                            return (request.at, BatchEnd::Stopped);
+                        }
+                    }
+                    let replica_out = if is_replica { self.replica_output(id) } else { None };
                     let args = request.argv.args(rest);
                     let flow = self.engine.execute_known(&mut self.state, id, request.lookup, args);
                     if let Some(before) = replica_out
@@ -352,7 +361,12 @@ impl Node {
                     if flow == Flow::Postponed {
                         return (request.at, BatchEnd::Stopped);
                     }
-                    self.enforce_output_limit(id, limits);
+                    if is_limited {
+                        self.enforce_output_limit(id, output_limits);
+                    }
+                    if (flow != Flow::Done || is_limited) && !self.may_execute(id) {
+                        return (request.at + consumed, BatchEnd::Stopped);
+                    }
                 }
                 Parsed::Empty { .. } => {
                     if self.replica_output(id).is_some() {

@@ -164,6 +164,12 @@ fn client_output_limit(limit: config::OutputLimit) -> ClientOutputLimit {
 }
 
 impl ClientOutputLimit {
+    /// Whether there is a limit at all.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.hard_bytes > 0 || self.soft_bytes > 0
+    }
+
     /// Whether the session is over the hard limit, or has been over the soft one for too long. Keeps its mark of since
     /// when.
     pub fn exceeded(self, session: &mut Session, now: Now) -> bool {

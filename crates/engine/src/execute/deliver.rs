@@ -9,15 +9,15 @@ use base::DbIndex;
 
 impl Engine {
     /// Tells sessions what they must hear of the changes made since the last time.
+    #[inline]
     pub fn deliver(&mut self) {
-        self.deliver_from(None);
+        if !self.data.outbox.is_empty() {
+            self.deliver_from(None);
+        }
     }
 
     /// The same, of changes that the command of a session made.
     pub(super) fn deliver_from(&mut self, current: Option<SessionId>) {
-        if self.data.outbox.is_empty() {
-            return;
-        }
         let (news, keys) = self.data.outbox.take();
         for item in &news {
             match item {
