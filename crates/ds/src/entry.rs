@@ -23,6 +23,7 @@ mod edit;
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::{self, ManuallyDrop};
+use std::num::NonZero;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -381,7 +382,7 @@ impl Entry {
     /// The bits of the key's hash that travel in the pointer.
     #[inline]
     pub(crate) fn tag(&self) -> u16 {
-        (self.0.addr().get() >> 48) as u16
+        upper(self.0)
     }
 
     /// Asks the processor for the block's first cache line.
@@ -534,6 +535,19 @@ impl Entry {
         }
         let new = Self::new(self.tag(), self.key(), expiry, self.clock(), payload, ledger);
         mem::replace(self, new).leave(ledger);
+    }
+
+    /// Gives an entry without expiry another text: most often one of the same length, in its place.
+    pub(crate) fn set_text(&mut self, text: &[u8], ledger: &mut Ledger) {
+        let old = self.shape();
+        if old.flags == BYTES && old.value_len == text.len() && self.is_alone() {
+            // SAFETY: alone, as just checked; the block has a value of this length, and `text` was handed in from outside
+            // the block, since `self` is borrowed mutably.
+            unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.at(old.value_at()), text.len()) };
+            return;
+        }
+        let parts = &[text];
+        self.set(Payload::Bytes { parts, raw: false }, None, ledger);
     }
 
     /// Gives the entry another expiry.
@@ -718,6 +732,19 @@ impl std::fmt::Debug for Entry {
             .field("expiry", &self.expiry())
             .finish()
     }
+}
+
+/// The 16 bits above an address.
+#[inline]
+pub(crate) fn upper(raw: NonNull<u8>) -> u16 {
+    (raw.addr().get() >> 48) as u16
+}
+
+/// The same address with other bits above it.
+#[inline]
+pub(crate) fn with_upper(raw: NonNull<u8>, bits: u16) -> NonNull<u8> {
+    // Blocks are not at address 0.
+    raw.map_addr(|address| NonZero::new(address.get() & ADDRESS).expect("an address") | usize::from(bits) << 48)
 }
 
 /// Asks the processor to bring the cache line at `address` near; any address will do.

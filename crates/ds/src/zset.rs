@@ -3,8 +3,11 @@
 //! ```text
 //!   members: Table ──► … ──► segment ──► entry { key: member, value: score as 8 bytes }
 //!                                          ▲
-//!   order: Seq ──► … ──► leaf: reference ──┘          by score, then by the member's bytes
+//!   order: Seq ──► … ──► leaf: mark, reference        by score, then by the member's bytes
 //! ```
+//!
+//! The mark is the score as far as sixteen bits can say it within one leaf: a search looks at entries only where marks
+//! are equal.
 //!
 //! The order owns nothing but its nodes: entries are the table's. Whenever the table gives a member another block, the
 //! reference in the order changes with it. A fork shares the nodes of both, and since its table holds every entry that
@@ -18,15 +21,15 @@ use std::sync::Arc;
 use base::Rng;
 
 use crate::account::{Account, Ledger};
-use crate::entry::Entry;
+use crate::entry::{ADDRESS, Entry, upper, with_upper};
 use crate::hash::KeyHash;
 use crate::object::Container;
-use crate::seq::{Item, Iter, IterBack, Seq};
+use crate::seq::{Item, Iter, IterBack, Point, Present, Seq};
 use crate::table::Table;
-use crate::value::{NewValue, ValueRef};
+use crate::value::ValueRef;
 
-/// A reference to an entry that the table next to it holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A reference to an entry that the table next to it holds, with a mark in the upper part of the address.
+#[derive(Clone, Copy)]
 struct Ranked(NonNull<u8>);
 
 // SAFETY: as for `Entry`, which it stands for: it gives reads of a block that its container's table holds.
@@ -35,14 +38,20 @@ unsafe impl Send for Ranked {}
 unsafe impl Sync for Ranked {}
 
 impl Ranked {
-    fn of(entry: &Entry) -> Self {
-        Self(entry.as_raw())
+    /// The reference to the block of an entry.
+    fn to(entry: NonNull<u8>) -> Self {
+        Self(entry)
     }
 
     /// The entry. It lives as long as the item is in its sequence: items go before their entries do.
     fn entry(&self) -> &Entry {
-        // SAFETY: the entry lives, in a table that is borrowed or owned together with the sequence of this item.
+        // SAFETY: the entry lives, in a table that is borrowed or owned together with the sequence of this item; its tag,
+        // in the place of which the mark is, is not asked for.
         unsafe { Entry::from_raw_ref(&self.0) }
+    }
+
+    fn is(&self, entry: NonNull<u8>) -> bool {
+        (self.0.addr().get() ^ entry.addr().get()) & ADDRESS == 0
     }
 
     fn score(&self) -> f64 {
@@ -57,8 +66,20 @@ impl Ranked {
 }
 
 impl Item for Ranked {
+    const MARKED: bool = true;
+
     fn sort_key(&self) -> u64 {
         sort_key(self.score())
+    }
+
+    #[inline]
+    fn mark(&self) -> u16 {
+        upper(self.0)
+    }
+
+    #[inline]
+    fn set_mark(&mut self, mark: u16) {
+        self.0 = with_upper(self.0, mark);
     }
 
     fn prefetch(&self) {
@@ -67,6 +88,35 @@ impl Item for Ranked {
 
     fn share(&self) -> Self {
         *self
+    }
+}
+
+/// Where a member is, or would be.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    score: f64,
+    member: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    /// In front of it.
+    fn point(self) -> Point<impl Fn(&Ranked) -> bool + Copy + 'a> {
+        Point {
+            key: sort_key(self.score),
+            before: move |item: &Ranked| item.cmp_to(self.score, self.member).is_lt(),
+        }
+    }
+
+    /// The member itself, which is there and has this entry.
+    fn present(
+        self,
+        entry: NonNull<u8>,
+    ) -> Present<impl Fn(&Ranked) -> bool + Copy + 'a, impl Fn(&Ranked) -> bool + Copy + 'a> {
+        Present {
+            key: sort_key(self.score),
+            is: move |item: &Ranked| item.is(entry),
+            up_to: move |item: &Ranked| item.cmp_to(self.score, self.member).is_le(),
+        }
     }
 }
 
@@ -155,7 +205,9 @@ impl Zset {
     #[must_use]
     pub fn rank(&self, member: &[u8]) -> Option<(u64, f64)> {
         let entry = self.members.get(member, self.members.hash(member))?;
-        Some((self.rank_of(entry), score_of(entry)))
+        let score = score_of(entry);
+        let present = Place { score, member }.present(entry.as_raw());
+        Some((self.order.index_of_present(present), score))
     }
 
     /// The member of rank `index` and its score.
@@ -210,34 +262,50 @@ impl Zset {
 
     /// Gives `member` this score, whether it was there or not.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
+        // Nothing is left alone.
+        self.update(member, |_| Some(score))
+            .map_or(Placed::Unchanged, |(placed, _)| placed)
+    }
+
+    /// Gives `member` the score that `decide` makes of the one it has, or of none. Gives what that did, and the score; or
+    /// nothing if `decide` leaves the member alone.
+    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<(Placed, f64)> {
         let hash = self.members.hash(member);
-        let Some(entry) = self.members.get(member, hash) else {
-            let item = self.store(member, hash, score);
-            self.order.insert(self.position(score, member), item, &mut self.ledger);
-            return Placed::Added;
+        let Some(entry) = self.members.get_to_change(member, hash) else {
+            let score = decide(None)?;
+            let place = Place { score, member };
+            self.order.prefetch_point(place.point());
+            let item = store(&mut self.members, hash, place);
+            self.order.insert_at_point(place.point(), item, &mut self.ledger);
+            return Some((Placed::Added, score));
         };
-        let old = score_of(entry);
-        if old == score {
-            return Placed::Unchanged;
+        let (old, entry) = (score_of(entry), entry.as_raw());
+        let score = decide(Some(old))?;
+        if score == old {
+            return Some((Placed::Unchanged, score));
         }
-        let index = self.rank_of(entry);
-        if self.fits(index, score, member) {
-            let item = self.store(member, hash, score);
-            self.order.modify(index, &mut self.ledger, |place, _| *place = item);
-        } else {
-            self.order.remove(index, &mut self.ledger);
-            let item = self.store(member, hash, score);
-            self.order.insert(self.position(score, member), item, &mut self.ledger);
+        let (here, there) = (Place { score: old, member }, Place { score, member });
+        self.order.prefetch_point(there.point());
+        let members = &mut self.members;
+        let near = self
+            .order
+            .shift(here.present(entry), there.point(), &mut self.ledger, || {
+                store(members, hash, there)
+            });
+        if !near {
+            let item = store(&mut self.members, hash, there);
+            self.order.insert_at_point(there.point(), item, &mut self.ledger);
         }
-        Placed::Moved(old)
+        Some((Placed::Moved(old), score))
     }
 
     /// Takes `member` out; gives the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.members.hash(member);
-        let entry = self.members.get(member, hash)?;
-        let (index, score) = (self.rank_of(entry), score_of(entry));
-        self.order.remove(index, &mut self.ledger);
+        let entry = self.members.get_to_change(member, hash)?;
+        let (score, entry) = (score_of(entry), entry.as_raw());
+        let present = Place { score, member }.present(entry);
+        self.order.remove_present(present, &mut self.ledger);
         self.members.delete(member, hash);
         Some(score)
     }
@@ -257,38 +325,11 @@ impl Zset {
             self.members.delete(&member, hash);
         }
     }
+}
 
-    /// Puts member and score into the table; gives the reference for the order.
-    fn store(&mut self, member: &[u8], hash: KeyHash, score: f64) -> Ranked {
-        let bytes = score.to_le_bytes();
-        self.members.set(member, hash, NewValue::RawBytes(&bytes), None);
-        // Put there just before.
-        Ranked::of(self.members.get(member, hash).expect("the member just stored"))
-    }
-
-    /// How many members come before the one of this entry.
-    fn rank_of(&self, entry: &Entry) -> u64 {
-        let (item, score, member) = (Ranked::of(entry), score_of(entry), entry.key());
-        let before = |other: &Ranked| other.cmp_to(score, member).is_lt();
-        self.order
-            .position_by_key(sort_key(score), |other| *other == item, before)
-    }
-
-    /// How many members come before this place.
-    fn position(&self, score: f64, member: &[u8]) -> u64 {
-        self.order
-            .partition_point_by_key(sort_key(score), |item| item.cmp_to(score, member).is_lt())
-    }
-
-    /// Whether the member of rank `index` stays there with another score.
-    fn fits(&self, index: u64, score: f64, member: &[u8]) -> bool {
-        let after = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_lt());
-        let before = |item: Option<&Ranked>| item.is_none_or(|item| item.cmp_to(score, member).is_gt());
-        let below = index.checked_sub(1).and_then(|below| self.order.get(below));
-        let above = self.order.get(index + 1);
-        [below, above].into_iter().flatten().for_each(Item::prefetch);
-        after(below) && before(above)
-    }
+/// Puts member and score into the table; gives the reference for the order.
+fn store(members: &mut Table, hash: KeyHash, place: Place<'_>) -> Ranked {
+    Ranked::to(members.set_text(place.member, hash, &place.score.to_le_bytes()))
 }
 
 fn parts(item: &Ranked) -> (&[u8], f64) {
@@ -328,7 +369,7 @@ impl Container for Zset {
             let member = item.entry().key();
             // The copy has the same members.
             let entry = members.get(member, members.hash(member)).expect("a copied member");
-            Ranked::of(entry)
+            Ranked::to(entry.as_raw())
         });
         Self { members, order, ledger }
     }
@@ -435,7 +476,11 @@ mod tests {
                     if rng.chance(if round < 25 { 1 } else { 3 }, 5) {
                         assert_eq!(zset.remove(&member), model.remove(&member));
                     } else {
-                        let score = rng.below(scores) as f64 - (scores / 2) as f64;
+                        let score = match model.get(&member) {
+                            // Often not far from where it is.
+                            Some(old) if rng.chance(1, 3) => old + (rng.below(5) as f64 - 2.0) * scores as f64 / 1000.0,
+                            _ => rng.below(scores) as f64 - (scores / 2) as f64,
+                        };
                         let placed = match model.insert(member.clone(), score) {
                             None => Placed::Added,
                             Some(old) if old == score => Placed::Unchanged,
@@ -472,6 +517,34 @@ mod tests {
                 old.release();
             }
             assert_eq!(account.frozen_bytes(), 0);
+        }
+    }
+
+    /// Marks are of use only while a leaf's scale suits its scores, whatever these are and however they come to be there.
+    #[test]
+    fn neighbours_have_different_marks() {
+        type Scores = fn(u64, &mut Rng) -> f64;
+        let cases: [(&str, Scores); 6] = [
+            ("uniform", |_, rng| rng.below(1 << 40) as f64),
+            ("times", |at, rng| (1_700_000_000_000 + at * 20 + rng.below(100)) as f64),
+            ("downwards", |at, _| -(at as f64)),
+            ("fractions", |_, rng| rng.below(1 << 52) as f64 / (1u64 << 52) as f64),
+            ("around zero", |_, rng| rng.below(1 << 20) as f64 - (1 << 19) as f64),
+            ("all magnitudes", |_, rng| f64::from_bits(rng.below(0x7ff0 << 48))),
+        ];
+        for (name, score) in cases {
+            let mut rng = Rng::new(5);
+            let mut zset = Zset::new(Table::new(Arc::new(Hasher::new(1)), Arc::default()));
+            let members = if cfg!(slow_checker) { 2000 } else { 20_000 };
+            for at in 0..2 * members {
+                let member = if at < members { at } else { rng.below(members) };
+                let score = score(at, &mut rng);
+                zset.insert(&member.to_le_bytes(), score);
+            }
+            let items: Vec<&Ranked> = zset.order.iter().collect();
+            let told = |pair: &&[&Ranked]| pair[0].mark() != pair[1].mark() || pair[0].score() == pair[1].score();
+            let told = items.windows(2).filter(told).count();
+            assert!(told * 20 >= items.len() * 19, "{name}: {told} of {}", items.len());
         }
     }
 

@@ -6,75 +6,119 @@
 
 use super::Item;
 use super::node::{LEN_MAX, Node, Sum, leave, own};
+use super::seek::{Point, Seek};
 use crate::account::Ledger;
 
 /// Nodes with less are evened out with a neighbour.
 const LEN_MIN: usize = LEN_MAX / 4;
 /// Two neighbours with this much together have no room left worth moving items for.
-const PAIR_MAX: usize = 2 * LEN_MAX - 12;
+const PAIR_MAX: usize = 2 * LEN_MAX - 10;
 
 /// Where in the whole sequence an insertion happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Edge {
+enum Edge {
     First,
     Inside,
     Last,
 }
 
-/// Inserts under `node`; gives its new right neighbour if it had to split.
+/// At which ends of the sequence a node is.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    first: bool,
+    last: bool,
+}
+
+impl Ends {
+    /// The root is at both.
+    pub(super) const ROOT: Self = Self {
+        first: true,
+        last: true,
+    };
+
+    fn of_child(self, at: usize, len: usize) -> Self {
+        Self {
+            first: self.first && at == 0,
+            last: self.last && at + 1 == len,
+        }
+    }
+
+    fn edge(self, at: usize, len: usize) -> Edge {
+        if self.last && at == len {
+            Edge::Last
+        } else if self.first && at == 0 {
+            Edge::First
+        } else {
+            Edge::Inside
+        }
+    }
+}
+
+/// What an insertion below a node did.
+pub(super) struct Inserted<T> {
+    /// The new right neighbour of a node that had to split.
+    pub(super) right: Option<Node<T>>,
+    edge: Edge,
+    /// The item is the first below.
+    first: bool,
+}
+
+/// Inserts under `node`.
 ///
 /// # Safety
 /// - The reference is the caller's, in a tree counted by `ledger`; the caller puts back what it becomes.
 pub(super) unsafe fn insert<T: Item>(
     node: &mut Node<T>,
-    index: u64,
+    seek: impl Seek<T>,
     item: T,
-    edge: Edge,
+    ends: Ends,
     ledger: &mut Ledger,
-) -> Option<Node<T>> {
+) -> Inserted<T> {
     // SAFETY: as promised; after `own` the caller is the only holder.
     unsafe {
         own(node, ledger);
         if node.is_leaf() {
-            return place(node, index as usize, edge, ledger, |node, at| {
-                node.insert_item(at, item)
-            });
+            let at = seek.item(*node);
+            let edge = ends.edge(at, node.len());
+            let right = place(node, at, edge, ledger, |node, at| node.insert_item(at, item));
+            let first = at == 0;
+            return Inserted { right, edge, first };
         }
-        let (mut at, mut within) = child_for(*node, index);
-        if edge == Edge::Inside && node.level() == 1 && node.child(at).is_full() && relieve(*node, at, ledger) {
-            (at, within) = child_for(*node, index);
+        let mut below = seek;
+        let mut at = below.child(*node);
+        if node.level() == 1 && node.child(at).is_full() {
+            let leaf = node.child(at);
+            let edge = ends.of_child(at, node.len()).edge(below.item(leaf), leaf.len());
+            if edge == Edge::Inside && relieve(*node, at, ledger) {
+                below = seek;
+                at = below.child(*node);
+            }
         }
         let weight = item.weight();
         let mut child = node.child(at);
-        let split = insert(&mut child, within, item, edge, ledger);
+        let inserted = insert(&mut child, below, item, ends.of_child(at, node.len()), ledger);
         node.set_child(at, child);
-        let Some(right) = split else {
+        let (edge, first) = (inserted.edge, inserted.first && at == 0);
+        let Some(right) = inserted.right else {
             let old = node.sum_of(at);
             node.set_sum(
                 at,
                 Sum {
                     items: old.items + 1,
                     weight: old.weight + weight,
-                    key: if within == 0 { child.first_key() } else { old.key },
+                    key: if inserted.first { child.first_key() } else { old.key },
                 },
             );
-            return None;
+            return Inserted {
+                right: None,
+                edge,
+                first,
+            };
         };
         node.set_sum(at, child.sum());
-        place(node, at + 1, edge, ledger, |node, at| node.insert_child(at, right))
+        let right = place(node, at + 1, edge, ledger, |node, at| node.insert_child(at, right));
+        Inserted { right, edge, first }
     }
-}
-
-/// The child in which an item is to be inserted at `index`, and where in it.
-fn child_for<T: Item>(node: Node<T>, index: u64) -> (usize, u64) {
-    let mut within = index;
-    for (at, items) in node.items_below().iter().enumerate() {
-        if within <= *items {
-            return (at, within);
-        }
-        within -= items;
-    }
-    panic!("an insertion behind the end");
 }
 
 /// Inserts one element into a node itself, which splits if it is full; gives the new right neighbour.
@@ -175,34 +219,103 @@ unsafe fn tidy<T: Item>(node: Node<T>, at: usize, ledger: &mut Ledger) {
     }
 }
 
+/// What was taken out below a node.
+pub(super) struct Taken<T> {
+    pub(super) item: T,
+    /// It was the first below.
+    first: bool,
+}
+
 /// Takes out an item under `node`, which may be empty afterwards.
 ///
 /// # Safety
-/// - As for [`insert`]; there is an item at `index`.
-pub(super) unsafe fn remove<T: Item>(node: &mut Node<T>, index: u64, ledger: &mut Ledger) -> T {
+/// - As for [`insert`]; there is such an item.
+pub(super) unsafe fn remove<T: Item>(node: &mut Node<T>, seek: impl Seek<T>, ledger: &mut Ledger) -> Taken<T> {
     // SAFETY: as promised; after `own` the caller is the only holder.
     unsafe {
         own(node, ledger);
         if node.is_leaf() {
-            let item = node.remove_item(index as usize);
-            *node = node.fit(ledger);
-            return item;
+            return take(node, seek.item(*node), ledger);
         }
-        let (at, within) = node.child_at(index);
+        let mut below = seek;
+        let at = below.child(*node);
         let mut child = node.child(at);
-        let item = remove(&mut child, within, ledger);
+        let taken = remove(&mut child, below, ledger);
         node.set_child(at, child);
-        let old = node.sum_of(at);
-        node.set_sum(
-            at,
-            Sum {
-                items: old.items - 1,
-                weight: old.weight - item.weight(),
-                key: if within == 0 { child.first_key() } else { old.key },
-            },
-        );
-        tidy(*node, at, ledger);
-        item
+        taken_below(*node, at, taken, ledger)
+    }
+}
+
+/// Takes an item out of an owned leaf.
+///
+/// # Safety
+/// - As for [`insert`]; there is an item at `at`.
+unsafe fn take<T: Item>(leaf: &mut Node<T>, at: usize, ledger: &mut Ledger) -> Taken<T> {
+    // SAFETY: as promised.
+    unsafe {
+        let item = leaf.remove_item(at);
+        *leaf = leaf.fit(ledger);
+        let first = at == 0;
+        Taken { item, first }
+    }
+}
+
+/// Keeps the books of an owned node that lost an item below child `at`, whose pointer is up to date.
+///
+/// # Safety
+/// - As for [`insert`].
+unsafe fn taken_below<T: Item>(node: Node<T>, at: usize, taken: Taken<T>, ledger: &mut Ledger) -> Taken<T> {
+    let old = node.sum_of(at);
+    let sum = Sum {
+        items: old.items - 1,
+        weight: old.weight - taken.item.weight(),
+        key: if taken.first {
+            node.child(at).first_key()
+        } else {
+            old.key
+        },
+    };
+    // SAFETY: as promised.
+    unsafe {
+        node.set_sum(at, sum);
+        tidy(node, at, ledger);
+    }
+    Taken {
+        first: taken.first && at == 0,
+        ..taken
+    }
+}
+
+/// Puts what `renew` gives at the point `to`, in place of the item at `from`, if both are inside the same leaf, so that
+/// nothing changes for the nodes above; else takes the item out, and does not ask for another.
+///
+/// # Safety
+/// - As for [`remove`], of an item that needs no giving up.
+pub(super) unsafe fn shift<T: Item, B: Fn(&T) -> bool + Copy>(
+    node: &mut Node<T>,
+    from: impl Seek<T>,
+    to: &Point<B>,
+    renew: impl FnOnce() -> T,
+    ledger: &mut Ledger,
+) -> Option<Taken<T>> {
+    // SAFETY: as promised; after `own` the caller is the only holder.
+    unsafe {
+        own(node, ledger);
+        if node.is_leaf() {
+            let at = from.item(*node);
+            let Some(point) = to.inside(*node).filter(|_| at > 0) else {
+                return Some(take(node, at, ledger));
+            };
+            let target = if point > at { point - 1 } else { point };
+            node.turn_item(at, target, renew());
+            return None;
+        }
+        let mut below = from;
+        let at = below.child(*node);
+        let mut child = node.child(at);
+        let taken = shift(&mut child, below, to, renew, ledger);
+        node.set_child(at, child);
+        taken.map(|taken| taken_below(*node, at, taken, ledger))
     }
 }
 

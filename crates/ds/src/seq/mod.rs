@@ -1,7 +1,7 @@
 //! A sequence: items in an order, found by index, by weight or by a search, freezable at any moment in constant time.
 //!
 //! ```text
-//!   Seq { root } ──► inner node ──► inner node ──► leaf: item item item …      ≤ 63 elements per node; each inner node
+//!   Seq { root } ──► inner node ──► inner node ──► leaf: item item item …      ≤ 62 elements per node; each inner node
 //!                        │              ├────────► leaf                        keeps, for each child, how many items
 //!                        └► …           └────────► leaf                        are below, their weight, and the sort
 //!                                                                              key of the first
@@ -14,14 +14,17 @@
 mod edit;
 mod iter;
 mod node;
+mod seek;
 #[cfg(test)]
 mod tests;
 
 use crate::account::{Account, Ledger};
-use edit::Edge;
+use edit::Ends;
 use node::Node;
+use seek::{At, Before, Seek};
 
 pub use iter::{Iter, IterBack};
+pub use seek::{Point, Present};
 
 /// What a sequence consists of.
 pub trait Item: Send + Sync + 'static {
@@ -34,6 +37,20 @@ pub trait Item: Send + Sync + 'static {
     /// [`Seq::partition_point_by_key`]: kept in inner nodes, so that a search looks at the items of one leaf only.
     fn sort_key(&self) -> u64 {
         0
+    }
+
+    /// Whether items have room for a mark, which tells most of them from their neighbours without a look at what they
+    /// refer to: their sort key, as far as sixteen bits can say it within one leaf. The sequence writes it.
+    const MARKED: bool = false;
+
+    /// The mark that was last set.
+    fn mark(&self) -> u16 {
+        0
+    }
+
+    /// Sets the mark.
+    fn set_mark(&mut self, mark: u16) {
+        let _ = mark;
     }
 
     /// Asks the processor for what the item refers to, a few items before an iteration comes to it.
@@ -195,69 +212,61 @@ impl<T: Item> Seq<T> {
         index + node.items().partition_point(before) as u64
     }
 
-    /// As [`Self::partition_point`], for a point before which all items have sort keys up to `key`, and after which all
-    /// have `key` or more: `before` is asked only about items with that very key, and a few others.
-    pub fn partition_point_by_key(&self, key: u64, mut before: impl FnMut(&T) -> bool) -> u64 {
-        match self.leaf_by_key(key, &mut before) {
-            Some((items, index)) => index + partition(items, before) as u64,
-            None => 0,
-        }
+    /// As [`Self::partition_point`], for a point of this sort key; see [`Point`].
+    pub fn partition_point_by_key(&self, key: u64, before: impl Fn(&T) -> bool) -> u64 {
+        let before = &before;
+        self.index_of(Point { key, before })
     }
 
-    /// The index of an item that is there and has this sort key: the one that `is` is true for. `before` is true for the
-    /// items before it; it is asked less than [`Self::partition_point_by_key`] asks, since telling items from others
-    /// takes no look at what they refer to.
-    pub fn position_by_key(&self, key: u64, is: impl Fn(&T) -> bool, mut before: impl FnMut(&T) -> bool) -> u64 {
-        match self.leaf_by_key(key, &mut before) {
-            Some((items, index)) => {
-                // The first item of a leaf is looked for at the end of the leaf before.
-                let within = items.iter().position(is).unwrap_or_else(|| partition(items, before));
-                index + within as u64
-            }
-            None => 0,
-        }
+    /// The index of an item that is there. Panics if it is not.
+    pub fn index_of_present<I, U>(&self, item: Present<I, U>) -> u64
+    where
+        I: Fn(&T) -> bool + Copy,
+        U: Fn(&T) -> bool + Copy,
+    {
+        self.index_of(item)
     }
 
-    /// The leaf in which, or at the end of which, the point of [`Self::partition_point_by_key`] is, and the index of its
-    /// first item.
-    fn leaf_by_key(&self, key: u64, before: &mut impl FnMut(&T) -> bool) -> Option<(&[T], u64)> {
-        let mut node = self.root?;
+    fn index_of(&self, seek: impl Seek<T>) -> u64 {
+        let Some(mut node) = self.root else { return 0 };
+        let mut seek = seek;
         let mut index = 0;
         while !node.is_leaf() {
-            let keys = node.keys();
-            let below = keys.partition_point(|first| *first < key);
-            let (mut low, mut high) = (below.max(1), node.len());
-            if keys.get(low).is_none_or(|first| *first > key) {
-                high = low;
-            }
-            while low < high {
-                let middle = usize::midpoint(low, high);
-                if keys[middle] == key && before(node.child(middle).first_item()) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            index += node.items_below()[..low - 1].iter().sum::<u64>();
-            node = node.child(low - 1);
+            let at = seek.child(node);
+            index += node.items_below()[..at].iter().sum::<u64>();
+            node = node.child(at);
         }
-        Some((node.items(), index))
+        index + seek.item(node) as u64
+    }
+
+    /// Asks the processor for the leaf in which a point is, or at the end of which.
+    pub fn prefetch_point<B: Fn(&T) -> bool + Copy>(&self, point: Point<B>) {
+        let Some(mut node) = self.root else { return };
+        let mut point = point;
+        while !node.is_leaf() {
+            node = node.child(point.child(node));
+        }
+        node.prefetch_leaf();
     }
 
     /// Puts an item in at `index`.
     pub fn insert(&mut self, index: u64, item: T, ledger: &mut Ledger) {
         assert!(index <= self.len, "item {index} of a sequence of {}", self.len);
+        self.insert_at(Before(index), item, ledger);
+    }
+
+    /// Puts an item in at a point.
+    pub fn insert_at_point<B: Fn(&T) -> bool + Copy>(&mut self, point: Point<B>, item: T, ledger: &mut Ledger) {
+        self.insert_at(point, item, ledger);
+    }
+
+    fn insert_at(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
         self.weight += item.weight();
-        let edge = match index {
-            index if index == self.len => Edge::Last,
-            0 => Edge::First,
-            _ => Edge::Inside,
-        };
         self.len += 1;
         let mut root = self.root.take().unwrap_or_else(|| Node::new(0, 1, ledger));
         // SAFETY: the root's reference is ours, and every node holds its children; new nodes have no other holder.
         unsafe {
-            if let Some(right) = edit::insert(&mut root, index, item, edge, ledger) {
+            if let Some(right) = edit::insert(&mut root, seek, item, Ends::ROOT, ledger).right {
                 let top = Node::new(root.level() + 1, 4, ledger);
                 top.insert_child(0, root);
                 top.insert_child(1, right);
@@ -275,14 +284,57 @@ impl<T: Item> Seq<T> {
     /// Takes out the item at `index`. Panics if there is none.
     pub fn remove(&mut self, index: u64, ledger: &mut Ledger) -> T {
         assert!(index < self.len, "item {index} of a sequence of {}", self.len);
+        self.remove_at(At(index), ledger)
+    }
+
+    /// Takes out an item that is there. Panics if it is not.
+    pub fn remove_present<I, U>(&mut self, item: Present<I, U>, ledger: &mut Ledger) -> T
+    where
+        I: Fn(&T) -> bool + Copy,
+        U: Fn(&T) -> bool + Copy,
+    {
+        self.remove_at(item, ledger)
+    }
+
+    fn remove_at(&mut self, seek: impl Seek<T>, ledger: &mut Ledger) -> T {
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
-        let item = unsafe { edit::remove(&mut root, index, ledger) };
+        let item = unsafe { edit::remove(&mut root, seek, ledger) }.item;
         self.len -= 1;
         self.weight -= item.weight();
         self.set_root(root, ledger);
         item
+    }
+
+    /// Moves an item that is there to the point where it belongs with another sort key, and puts what `renew` gives in
+    /// its place. Where that would take more than moving items within a leaf, takes the item out, and does not call
+    /// `renew`: says whether it did the former. Items are marked, weigh the same, and need no giving up.
+    pub fn shift<I, U, B>(
+        &mut self,
+        item: Present<I, U>,
+        to: Point<B>,
+        ledger: &mut Ledger,
+        renew: impl FnOnce() -> T,
+    ) -> bool
+    where
+        I: Fn(&T) -> bool + Copy,
+        U: Fn(&T) -> bool + Copy,
+        B: Fn(&T) -> bool + Copy,
+    {
+        const { assert!(T::MARKED, "items that tell whether a point is inside a leaf") };
+        // There is one, since there are items.
+        let mut root = self.root.take().expect("the root of items");
+        // SAFETY: the root's reference is ours, and every node holds its children.
+        let taken = unsafe { edit::shift(&mut root, item, &to, renew, ledger) };
+        let Some(taken) = taken else {
+            self.root = Some(root);
+            return true;
+        };
+        self.len -= 1;
+        self.weight -= taken.item.weight();
+        self.set_root(root, ledger);
+        false
     }
 
     /// Takes out the items from `start` up to, not including, `end`; each leaves.
@@ -414,33 +466,6 @@ impl<T: Item> std::fmt::Debug for Seq<T> {
     }
 }
 
-/// The index of the first item of a leaf that `before` is false for. What items refer to is asked for several at a time:
-/// a search that goes from one to the next would wait for memory at each.
-fn partition<T: Item>(items: &[T], mut before: impl FnMut(&T) -> bool) -> usize {
-    const PIVOTS: usize = 8;
-    let (mut low, mut high) = (0, items.len());
-    let step = items.len() / PIVOTS;
-    if step > 1 {
-        let pivots = || items.iter().skip(step).step_by(step);
-        pivots().for_each(Item::prefetch);
-        // Between two pivots, or behind the last.
-        let (mut first, mut last) = (0, pivots().len());
-        while first < last {
-            let middle = usize::midpoint(first, last);
-            if before(&items[(middle + 1) * step]) {
-                first = middle + 1;
-            } else {
-                last = middle;
-            }
-        }
-        low = first * step;
-        high = high.min(low + step);
-    }
-    let rest = &items[low..high];
-    rest.iter().for_each(Item::prefetch);
-    low + rest.partition_point(before)
-}
-
 /// Which of the parts contains the position, which becomes the one within that part.
 fn position_within(parts: impl Iterator<Item = u64>, position: &mut u64) -> Option<usize> {
     for (at, part) in parts.enumerate() {
@@ -453,13 +478,6 @@ fn position_within(parts: impl Iterator<Item = u64>, position: &mut u64) -> Opti
 }
 
 impl<T: Item> Node<T> {
-    /// The child of an inner node below which item `index` lies, and its index there. Panics if there is none.
-    fn child_at(self, index: u64) -> (usize, u64) {
-        let mut within = index;
-        let at = position_within(self.items_below().iter().copied(), &mut within);
-        (at.expect("an item of this node"), within)
-    }
-
     fn leaf_at(self, index: u64) -> (Self, usize) {
         let mut node = self;
         let mut within = index;

@@ -3,13 +3,24 @@
 //! ```text
 //!   leaf     +-------------------------+--------+--------+-----+
 //!            | count, level 0, len,    | item 0 | item 1 | ... |
-//!            | capacity                |        |        |     |
+//!            | capacity, scale         |        |        |     |
 //!            +-------------------------+--------+--------+-----+
 //!   inner    +-------------------------+-------------+-------------+-------------+-------------+
 //!            | count, level, len,      | items below | weight      | sort key of | child       |   four columns of
 //!            | capacity                | child …     | of child …  | its first … | pointers …  |   `capacity` words
 //!            +-------------------------+-------------+-------------+-------------+-------------+
 //! ```
+//!
+//! Items that are [marked](Item::MARKED) carry their sort key, rounded to the [`Scale`] of their leaf:
+//!
+//! ```text
+//!   sort key      base                    first                    last
+//!   ───────────────┼────────────────────────┼────────────────────────┼──────────────────────────►
+//!   mark      0 0 0 1 2 …                 2¹⁴                    < 3 · 2¹⁴               2¹⁶-1 2¹⁶-1 2¹⁶-1
+//! ```
+//!
+//! Whatever the scale, marks never fall along a leaf, so a scale is never wrong, only coarse: it is chosen anew when a
+//! leaf changes its size and many of its marks are equal.
 //!
 //! Moving elements between nodes and within them is the same for both kinds: a move of bytes in every column.
 
@@ -22,7 +33,7 @@ use crate::account::{Account, Ledger};
 use crate::count::Count32;
 
 /// The most items of a leaf, and children of an inner node.
-pub(super) const LEN_MAX: usize = 63;
+pub(super) const LEN_MAX: usize = 62;
 
 const COLUMNS: usize = 4;
 const ITEMS: usize = 0;
@@ -36,10 +47,52 @@ struct Header {
     level: u8,
     len: u8,
     capacity: u8,
+    /// With `base` the scale of the marks of a leaf.
+    shift: u8,
+    base: u64,
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
-const _: () = assert!(HEADER_BYTES == 8);
+const _: () = assert!(HEADER_BYTES == 16);
+
+/// What the marks of a leaf are counted in: sort keys from `base` on, in steps of `1 << shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale {
+    base: u64,
+    shift: u8,
+}
+
+impl Scale {
+    /// Of a leaf of which nothing is known yet.
+    const UNKNOWN: Self = Self { base: 0, shift: 48 };
+
+    #[inline]
+    fn mark(self, key: u64) -> u16 {
+        (key.saturating_sub(self.base) >> self.shift).min(u64::from(u16::MAX)) as u16
+    }
+
+    /// The scale on which these keys take the middle half of all marks, or what they need of it.
+    fn around(first: u64, last: u64) -> Self {
+        let bits = (u64::BITS - last.saturating_sub(first).leading_zeros()) as u8;
+        Self {
+            base: first,
+            shift: bits.saturating_sub(15),
+        }
+        .lowered(1 << 14)
+    }
+
+    /// The same steps, with this key in the middle.
+    fn at(self, key: u64) -> Self {
+        Self { base: key, ..self }.lowered(1 << 15)
+    }
+
+    fn lowered(self, marks: u64) -> Self {
+        Self {
+            base: self.base.saturating_sub(marks << self.shift),
+            ..self
+        }
+    }
+}
 
 /// A node in memory: a pointer without a count of its own.
 ///
@@ -113,11 +166,91 @@ impl<T: Item> Node<T> {
                 level,
                 len: 0,
                 capacity: capacity as u8,
+                shift: Scale::UNKNOWN.shift,
+                base: Scale::UNKNOWN.base,
             });
         }
         Self {
             header,
             of: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn scale(self) -> Scale {
+        let header = self.header();
+        Scale {
+            base: header.base,
+            shift: header.shift,
+        }
+    }
+
+    /// # Safety
+    /// - The caller is the only holder, and gives all items marks on this scale.
+    unsafe fn set_scale(self, scale: Scale) {
+        // SAFETY: as promised; the fields are never accessed as anything else.
+        unsafe {
+            (*self.header.as_ptr()).base = scale.base;
+            (*self.header.as_ptr()).shift = scale.shift;
+        }
+    }
+
+    /// The mark that an item with this sort key has, or would have, in this leaf.
+    #[inline]
+    pub(super) fn mark(self, key: u64) -> u16 {
+        self.scale().mark(key)
+    }
+
+    /// Chooses another scale where many neighbours have the same mark and that changes it.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    unsafe fn refine(self) {
+        if !T::MARKED || !self.is_leaf() {
+            return;
+        }
+        let items = self.items();
+        let equal = items.windows(2).filter(|pair| pair[0].mark() == pair[1].mark()).count();
+        if equal <= items.len() / 8 {
+            return;
+        }
+        let (Some(first), Some(last)) = (items.first(), items.last()) else {
+            return;
+        };
+        let scale = Scale::around(first.sort_key(), last.sort_key());
+        if scale == self.scale() {
+            return;
+        }
+        // SAFETY: as promised; all items get their marks just below.
+        unsafe {
+            self.set_scale(scale);
+            self.remark(0, self.len());
+        }
+    }
+
+    /// Gives the items from `from` up to `to` their marks on the leaf's scale.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    unsafe fn remark(self, from: usize, to: usize) {
+        if !T::MARKED || !self.is_leaf() {
+            return;
+        }
+        let scale = self.scale();
+        // SAFETY: as promised; the reference ends with this function.
+        let items = unsafe { &mut self.items_mut()[from..to] };
+        items.iter().for_each(Item::prefetch);
+        for item in items {
+            item.set_mark(scale.mark(item.sort_key()));
+        }
+    }
+
+    /// Asks the processor for all of a node whose size is not known yet.
+    #[inline]
+    pub(super) fn prefetch_leaf(self) {
+        const LINES: usize = (HEADER_BYTES + LEN_MAX * 8) / 64;
+        for line in 0..LINES {
+            crate::entry::prefetch(self.address().wrapping_add(line * 64));
         }
     }
 
@@ -355,6 +488,7 @@ impl<T: Item> Node<T> {
         unsafe {
             self.copy(0, self.len(), resized, 0);
             resized.set_len(self.len());
+            resized.set_scale(self.scale());
             self.free(ledger);
         }
         resized
@@ -370,7 +504,11 @@ impl<T: Item> Node<T> {
         }
         let len = self.len() + 1 + self.len() / 8;
         // SAFETY: as promised.
-        unsafe { self.resize(len.min(LEN_MAX), ledger) }
+        unsafe {
+            let resized = self.resize(len.min(LEN_MAX), ledger);
+            resized.refine();
+            resized
+        }
     }
 
     /// Gives room back of which there is much.
@@ -392,11 +530,41 @@ impl<T: Item> Node<T> {
     /// - The caller is the only holder.
     pub(super) unsafe fn insert_item(self, index: usize, item: T) {
         assert!(self.is_leaf() && index <= self.len());
+        let mut item = item;
         // SAFETY: as promised; `shift` asserts that there is room, and leaves a gap that is then filled.
         unsafe {
+            if T::MARKED {
+                let key = item.sort_key();
+                if self.len() == 0 {
+                    self.set_scale(self.scale().at(key));
+                }
+                item.set_mark(self.mark(key));
+            }
             self.shift(index, index + 1);
             self.elements_at().cast::<T>().add(index).write(item);
             self.set_len(self.len() + 1);
+        }
+    }
+
+    /// Puts `item` in so that it stands at `to`, in place of the one at `from`, which is not given back.
+    ///
+    /// # Safety
+    /// - The caller is the only holder, and items need no giving up.
+    pub(super) unsafe fn turn_item(self, from: usize, to: usize, item: T) {
+        assert!(self.is_leaf() && from < self.len() && to < self.len());
+        let mut item = item;
+        if T::MARKED {
+            item.set_mark(self.mark(item.sort_key()));
+        }
+        let items = self.elements_at().cast::<T>();
+        // SAFETY: as promised; within the items, as asserted, of which those between the two places move by one.
+        unsafe {
+            if to > from {
+                ptr::copy(items.add(from + 1), items.add(from), to - from);
+            } else {
+                ptr::copy(items.add(to), items.add(to + 1), from - to);
+            }
+            items.add(to).write(item);
         }
     }
 
@@ -455,7 +623,10 @@ impl<T: Item> Node<T> {
         unsafe {
             self.copy(at, len, right, 0);
             right.set_len(len);
+            right.set_scale(self.scale());
             self.set_len(at);
+            self.refine();
+            right.refine();
         }
         right
     }
@@ -477,8 +648,10 @@ impl<T: Item> Node<T> {
                 if left_len > left.capacity() {
                     left = left.resize(left_len, ledger);
                 }
-                right.copy(0, moved, left, left.len());
+                let at = left.len();
+                right.copy(0, moved, left, at);
                 left.set_len(left_len);
+                left.remark(at, left_len);
                 right.shift(moved, 0);
                 right.set_len(right.len() - moved);
             } else {
@@ -489,8 +662,11 @@ impl<T: Item> Node<T> {
                 right.shift(0, moved);
                 left.copy(left_len, moved, right, 0);
                 right.set_len(total - left_len);
+                right.remark(0, moved);
                 left.set_len(left_len);
             }
+            left.refine();
+            right.refine();
             (left.fit(ledger), right.fit(ledger))
         }
     }
@@ -547,8 +723,10 @@ unsafe fn copy_shared<T: Item>(node: Node<T>, ledger: &mut Ledger) -> Node<T> {
     unsafe {
         if node.is_leaf() {
             for (index, item) in node.items().iter().enumerate() {
-                copy.insert_item(index, item.share());
+                copy.elements_at().cast::<T>().add(index).write(item.share());
             }
+            copy.set_len(node.len());
+            copy.set_scale(node.scale());
         } else {
             node.children().for_each(|child| child.count().increment());
             node.copy(0, node.len(), copy, 0);

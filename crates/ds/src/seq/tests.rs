@@ -54,6 +54,9 @@ fn blocks<T: Item>(node: Node<T>, found: &mut BTreeMap<usize, usize>) -> u64 {
     found.insert(node.address().addr(), node.block_bytes());
     assert!(node.len() > 0 && node.len() <= LEN_MAX, "an empty node");
     if node.is_leaf() {
+        for item in node.items().iter().filter(|_| T::MARKED) {
+            assert_eq!(item.mark(), node.mark(item.sort_key()), "a mark on another scale");
+        }
         return node.len() as u64;
     }
     let mut items = 0;
@@ -212,16 +215,23 @@ fn searches_find_the_first_item_that_is_not_before() {
             sequence.partition_point(|item: &Number| item.0 < number),
             expected as u64
         );
-        let by_key = sequence.partition_point_by_key(number / 8, |item| item.0 < number);
-        assert_eq!(by_key, expected as u64);
-        sequence.insert(by_key, Number(number), &mut ledger);
+        let before = |item: &Number| item.0 < number;
+        let point = Point {
+            key: number / 8,
+            before: &before,
+        };
+        assert_eq!(sequence.partition_point_by_key(point.key, before), expected as u64);
+        sequence.insert_at_point(point, Number(number), &mut ledger);
         model.insert(expected, number);
     }
     assert_eq!(numbers(&sequence), model);
     for number in model.iter().step_by(7) {
         let expected = model.partition_point(|other| other < number) as u64;
-        let before = |item: &Number| item.0 < *number;
-        let position = sequence.position_by_key(number / 8, |item| item.0 == *number, before);
+        let position = sequence.index_of_present(Present {
+            key: number / 8,
+            is: |item: &Number| item.0 == *number,
+            up_to: |item: &Number| item.0 <= *number,
+        });
         let found = sequence.get(position).map(|item| item.0);
         assert!(position >= expected && found == Some(*number), "{number}");
     }

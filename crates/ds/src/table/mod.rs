@@ -27,13 +27,14 @@ mod tests;
 mod walk;
 mod write;
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use base::Millis;
 
 use crate::account::{Account, Ledger};
 use crate::bytes::Bytes;
-use crate::entry::Entry;
+use crate::entry::{Entry, Payload};
 use crate::hash::{Hasher, KeyHash};
 use crate::object::{Container, ObjectMut};
 use crate::value::{NewValue, ValueRef, with_payload};
@@ -157,6 +158,14 @@ impl Table {
         segment.slot(segment.find(key, hash)?)
     }
 
+    /// As [`Self::get`], for an entry that is likely to be changed then, or a key that is likely to be added.
+    #[inline]
+    pub(crate) fn get_to_change(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
+        let (segment, _) = self.segment(hash)?;
+        segment.prefetch_header();
+        segment.slot(segment.find(key, hash)?)
+    }
+
     /// Asks the processor for the part of the table that a search for this hash begins at, where the way there is likely in
     /// the cache. For many searches at once see [`Descent`].
     #[inline]
@@ -261,6 +270,24 @@ impl Table {
         entry.touch(clock);
         self.expiry_changed(&path, old, expiry);
         Ok(Some(Overwritten { expiry: old }))
+    }
+
+    /// Gives `key` a short text for a value, in a table where nothing expires. Gives the address of the entry, as
+    /// [`Entry::as_raw`] does, which stays the same until the key is written to or taken out.
+    pub(crate) fn set_text(&mut self, key: &[u8], hash: KeyHash, text: &[u8]) -> NonNull<u8> {
+        let path = self.own_path(hash);
+        if let Some(slot) = path.segment.find(key, hash) {
+            // SAFETY: the path is owned.
+            let entry = unsafe { entry_mut(path.segment, slot) };
+            entry.set_text(text, &mut self.ledger);
+            return entry.as_raw();
+        }
+        let parts = &[text];
+        let payload = Payload::Bytes { parts, raw: false };
+        let entry = Entry::new(hash.tag(), key, None, 0, payload, &mut self.ledger);
+        let address = entry.as_raw();
+        self.add(path, hash, entry);
+        address
     }
 
     /// Gives an existing `key` another expiry, or none.
