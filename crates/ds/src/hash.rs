@@ -74,3 +74,8 @@ fn spread(hash: u64) -> u64 {
     let bend = (u128::from(hash) * u128::from(!hash)) >> 64;
     hash - bend as u64 / 3
 }
+
+/// Which share of all keys has a hash below this fraction of the greatest: what `spread` does, undone.
+pub(crate) fn share_below(fraction: f64) -> f64 {
+    (1.0 + 3.0 * fraction).sqrt() - 1.0
+}

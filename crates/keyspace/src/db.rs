@@ -83,6 +83,11 @@ impl Db {
         self.table.expiring_len()
     }
 
+    /// Lays the database out for `keys` keys in all; see [`Table::prepare`].
+    pub fn prepare(&mut self, keys: u64) {
+        self.table.prepare(keys);
+    }
+
     /// Asks the processor to fetch where a coming [`Self::get`] begins.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {

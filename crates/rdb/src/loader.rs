@@ -269,7 +269,8 @@ impl Loader<'_> {
                 let what = "the state of a cluster slot being imported".into();
                 return Err(LoadError::Unsupported { at, what });
             }
-            // Hints only: the keyspace grows without pauses, so there is nothing to prepare.
+            Record::Resize { keys, .. } => self.batch.announce(keys),
+            // Hints only, and nothing to prepare for.
             _ => {}
         }
         Ok(())

@@ -21,6 +21,7 @@ mod descent;
 mod frozen;
 mod group;
 mod node;
+mod prepare;
 mod segment;
 #[cfg(test)]
 mod tests;

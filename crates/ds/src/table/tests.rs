@@ -446,6 +446,7 @@ impl Trial {
             54 => (0..4).for_each(|_| self.change_collection()),
             55..60 => self.set_expiry(),
             60..63 => self.copy(),
+            63 if self.rng.chance(1, 8) => self.table.prepare(self.rng.below(3 * self.keys)),
             _ => (0..removals).for_each(|_| self.remove()),
         }
     }
@@ -548,6 +549,44 @@ fn a_large_table_grows_and_shrinks() {
     assert_eq!((table.len(), table.memory_bytes()), (0, 0));
     assert_eq!(view.into_entries().map(|entry| seen(&entry)).collect::<Model>(), model);
     assert_eq!(table.ledger.account().frozen_bytes(), 0);
+}
+
+/// A table that was laid out for what it then holds is not larger than one that has grown, nor much smaller.
+#[test]
+fn a_table_laid_out_ahead_is_as_large_as_one_that_grew() {
+    let count = if cfg!(slow_checker) { 3_000 } else { 60_000 };
+    for count in [count, count + count / 2, 500] {
+        let fill = |prepared: &[u64]| {
+            let mut table = table(8, u64::MAX);
+            for number in 0..count {
+                if prepared.contains(&number) {
+                    table.prepare((8 * number).clamp(count / 3, count));
+                }
+                let key = number.to_string().into_bytes();
+                table.set(&key, table.hasher.hash(&key), NewValue::Int(1), None);
+            }
+            check_tree(&table, count);
+            table.memory_bytes() as f64
+        };
+        let grown = fill(&[]);
+        for prepared in [&[0][..], &[count / 20, count / 3]] {
+            let ratio = fill(prepared) / grown;
+            assert!(
+                (0.95..1.05).contains(&ratio),
+                "{count} entries, laid out at {prepared:?}: {ratio}"
+            );
+        }
+    }
+}
+
+/// The tree is what it says of itself.
+fn check_tree(table: &Table, len: u64) {
+    let mut live = BTreeMap::new();
+    blocks(Some(table), table.root, 0, 0, &mut live);
+    assert_eq!(
+        (table.len(), table.memory_bytes()),
+        (len, live.values().sum::<usize>() as u64)
+    );
 }
 
 /// Keys that stay are visited by a scan just once, while others come and go and segments split and merge.

@@ -17,7 +17,7 @@ const MERGE_LEN_MAX: usize = 16;
 const MERGED_LEN_MAX: usize = 36;
 
 /// Segments split when they are to hold more than this many entries: all that 15 groups take.
-const SPLIT_LEN: usize = 105;
+pub(super) const SPLIT_LEN: usize = 105;
 
 #[derive(Clone, Copy)]
 struct Step {
@@ -218,13 +218,13 @@ impl Table {
                 path = self.own_path(hash);
             }
         }
-        let len = path.segment.len();
-        if len == 0 && path.len == 0 {
-            // SAFETY: the table's own reference, which it forgets; there is no entry.
-            unsafe { path.segment.dissolve(&mut self.ledger, |_, _| {}) };
-            self.root = Child::NONE;
+        if self.is_empty() {
+            let root = std::mem::replace(&mut self.root, Child::NONE);
+            // SAFETY: the table's own reference, which it forgets.
+            unsafe { node::leave(root, &mut self.ledger) };
             return;
         }
+        let len = path.segment.len();
         let class = segment::class_for(len + len / 4);
         if class + 2 <= path.segment.class() {
             // SAFETY: the path is owned, and the old segment's place is taken at once.
