@@ -94,24 +94,39 @@ impl BlockingStream {
     }
 }
 
+impl BlockingStream {
+    /// Reads once something is there; 0 at the end.
+    fn receive(&self, mut read: impl FnMut(&Stream) -> io::Result<Received>) -> io::Result<usize> {
+        loop {
+            if (self.cancelled)() {
+                return Err(io::Error::other(Cancelled));
+            }
+            match read(&self.stream)? {
+                Received::Bytes(count) => return Ok(count),
+                Received::End => return Ok(0),
+                Received::Nothing => self.wait(PollFlags::IN)?,
+            }
+        }
+    }
+}
+
 impl Read for BlockingStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
         }
         if self.used == self.spare.len() {
-            self.spare.clear();
-            self.used = 0;
-            self.spare.reserve(READ_AHEAD_BYTES);
-            loop {
-                if (self.cancelled)() {
-                    return Err(io::Error::other(Cancelled));
-                }
-                match self.stream.read_spare(&mut self.spare)? {
-                    Received::Bytes(_) => break,
-                    Received::End => return Ok(0),
-                    Received::Nothing => self.wait(PollFlags::IN)?,
-                }
+            if into.len() >= READ_AHEAD_BYTES / 2 {
+                // It takes about as much at once as would be read ahead: no need to copy it.
+                return self.receive(|stream| stream.read_slice(into));
+            }
+            let mut spare = std::mem::take(&mut self.spare);
+            spare.clear();
+            spare.reserve(READ_AHEAD_BYTES);
+            let read = self.receive(|stream| stream.read_spare(&mut spare));
+            (self.spare, self.used) = (spare, 0);
+            if read? == 0 {
+                return Ok(0);
             }
         }
         let count = into.len().min(self.spare.len() - self.used);

@@ -82,15 +82,13 @@ impl Stream {
     /// Reads once into the spare capacity of `into`, which must have some.
     pub fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<Received> {
         assert!(into.capacity() > into.len(), "a read needs room");
-        loop {
-            return match rustix::io::read(&self.socket, spare_capacity(into)) {
-                Ok(0) => Ok(Received::End),
-                Ok(count) => Ok(Received::Bytes(count)),
-                Err(Errno::AGAIN) => Ok(Received::Nothing),
-                Err(Errno::INTR) => continue,
-                Err(error) => Err(error.into()),
-            };
-        }
+        received(|| rustix::io::read(&self.socket, spare_capacity(into)))
+    }
+
+    /// Reads once into `into`, which must not be empty.
+    pub fn read_slice(&self, into: &mut [u8]) -> io::Result<Received> {
+        assert!(!into.is_empty(), "a read needs room");
+        received(|| rustix::io::read(&self.socket, &mut *into))
     }
 
     /// Writes once; returns how much went, 0 when the socket is full.
@@ -186,6 +184,18 @@ pub(crate) fn wait_until(socket: impl AsFd, flags: PollFlags, timeout: Duration)
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn received(mut read: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Received> {
+    loop {
+        return match read() {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => Ok(Received::Bytes(count)),
+            Err(Errno::AGAIN) => Ok(Received::Nothing),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+        };
     }
 }
 
