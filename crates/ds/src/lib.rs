@@ -20,6 +20,7 @@
 //! - [`list`]: a long list of elements.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
 //! - [`memory`]: the counting global allocator.
+//! - [`crc64`]: a checksum that the processor helps with; here because that takes `unsafe`.
 //!
 //! Besides its model tests, which look through whole trees block by block, this crate is checked by the address
 //! sanitizer and, for the protocol of its reference counts, by loom:
@@ -38,6 +39,7 @@ pub mod blob;
 pub mod bytes;
 pub mod chunked;
 mod count;
+pub mod crc64;
 pub mod entry;
 pub mod fuzz;
 pub mod hash;

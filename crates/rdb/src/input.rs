@@ -8,10 +8,10 @@
 //! What is read is summed in one go when it leaves the buffer. Short strings are lent straight from the buffer; longer
 //! ones are gathered, the memory growing as bytes come, never by what a length claims.
 
-use crate::crc64::crc64;
 use crate::error::LoadError;
 use crate::format::{length, special};
 use base::lzf;
+use ds::crc64::crc64;
 use std::io::{self, Read};
 
 /// The size of the buffer, and of the largest string that is lent from it.
@@ -212,12 +212,14 @@ impl<R: Read> Input<R> {
     }
 
     /// The next string.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<StringRef<'_>, LoadError> {
         let head = self.string_head()?;
         self.string_after(head)
     }
 
     /// The string that `head` begins.
+    #[inline]
     pub(crate) fn string_after(&mut self, head: StringHead) -> Result<StringRef<'_>, LoadError> {
         match head {
             StringHead::Int(number) => Ok(StringRef::Int(number)),
@@ -227,6 +229,7 @@ impl<R: Read> Input<R> {
     }
 
     /// The next string, an integer as its text.
+    #[inline]
     pub(crate) fn text(&mut self) -> Result<&[u8], LoadError> {
         match self.string_head()? {
             StringHead::Int(number) => {
@@ -239,6 +242,7 @@ impl<R: Read> Input<R> {
         }
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, count: u64) -> Result<&[u8], LoadError> {
         match usize::try_from(count) {
             Ok(count) if count <= BUFFER_BYTES => self.take(count),

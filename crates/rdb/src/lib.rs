@@ -19,7 +19,6 @@
 
 mod batch;
 mod check;
-mod crc64;
 mod decode;
 mod encode;
 mod error;
@@ -38,8 +37,8 @@ mod zipmap;
 
 pub use base::lzf::{Compressor, LzfError, decompress};
 pub use check::{CheckEvent, CheckReport, check};
-pub use crc64::crc64;
 pub use decode::Home;
+pub use ds::crc64::crc64;
 pub use encode::FieldExpiries;
 pub use error::{LoadError, SaveError};
 pub use facts::{AccessClock, Position, Unwatched, Watch};

@@ -1,11 +1,11 @@
 //! The writing end: a buffer over any [`Write`] that counts and sums what passes, and the primitives on it.
 
-use crate::crc64::crc64;
 use crate::error::SaveError;
 use crate::facts::Watched;
 use crate::format::{length, special};
 use base::lzf::Compressor;
 use base::number;
+use ds::crc64::crc64;
 use std::io::{self, Write};
 
 /// Compression is tried on strings longer than this.

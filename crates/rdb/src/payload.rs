@@ -4,7 +4,6 @@
 //! type (1)  value (as in a file)  version (2, little-endian)  CRC-64 of all before (8, little-endian)
 //! ```
 
-use crate::crc64::crc64;
 use crate::decode::Home;
 use crate::encode::{Encoder, FieldExpiries, type_byte};
 use crate::error::LoadError;
@@ -12,6 +11,7 @@ use crate::format::{Format, VALKEY_VERSION, VERSION_WRITTEN, ValueType};
 use crate::input::StringRef;
 use crate::output::{Compression, StringWriter};
 use crate::reader::{Reader, Verify};
+use ds::crc64::crc64;
 use keyspace::{NewValue, ValueRef};
 
 const FOOTER_BYTES: usize = 10;
