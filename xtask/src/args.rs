@@ -37,6 +37,13 @@ impl Args {
         self.words.get(at + 1).map(String::as_str)
     }
 
+    /// The values of an option that may be given more than once.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let pairs = self.words.windows(2);
+        let named = pairs.filter(|pair| pair[0].strip_prefix("--") == Some(name));
+        named.map(|pair| pair[1].as_str()).collect()
+    }
+
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.value(name).map(PathBuf::from)
     }

@@ -32,7 +32,9 @@ const USAGE: &str = "cargo xtask TASK [options]
   sim                    the simulator, 1,000 seeds  [--seeds N] [--seed FIRST]
   fuzz [TARGET...]       mutations of real data for every decoder  [--seconds N a target] [--seed S]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
-  bench                  beside a stock server and a server that does nothing  [--quick] [--rounds N] [--against PATH]
+  bench [PART]           beside a stock server and a server that does nothing: commands, types, memory, frozen, sync
+      [--quick] [--rounds N] [--against [NAME=]PATH]...  further servers, a column each
+  bench bounds           the pauses that the design forbids, and what an idle connection takes  [--quick]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N]
   memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 

@@ -1,5 +1,6 @@
 //! Child processes that cannot outlive us, ports, and temporary directories.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -143,21 +144,85 @@ fn sweep_leftovers() {
     }
 }
 
-/// Processor time that a process has used, user and system, in seconds.
+/// Processor time that a process has used so far, user and system.
+///
+/// The kernel gives the time of a process in hundredths of a second, and that of each thread it has in nanoseconds. The sum
+/// over its threads is what counts, unless one of them has ended meanwhile and taken its time along.
+#[derive(Clone, Debug)]
+pub struct CpuTime {
+    ticks: u64,
+    threads: BTreeMap<u32, u64>,
+}
+
+/// Hundredths of a second by which the two ways of counting may differ: user and system time are each cut to a whole one,
+/// at both ends.
+const TICK_SLACK: f64 = 4.0;
+
+impl CpuTime {
+    /// What it is now.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn of(pid: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name, in brackets, may hold spaces; the fields after it do not. utime and stime are the 14th and 15th field.
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|t| t.parse::<u64>().ok())
+            .sum();
+        let mut threads = BTreeMap::new();
+        for entry in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+            // A thread may end between the two looks.
+            let Ok(figures) = std::fs::read_to_string(entry.path().join("schedstat")) else {
+                continue;
+            };
+            let on_processor = figures.split(' ').next().and_then(|field| field.parse::<u64>().ok());
+            let thread = entry.file_name().to_string_lossy().parse::<u32>().ok();
+            threads.extend(thread.zip(on_processor));
+        }
+        Ok(Self { ticks, threads })
+    }
+
+    /// Seconds used since an earlier reading.
+    #[must_use]
+    pub fn seconds_since(&self, earlier: &Self) -> f64 {
+        let ticks = self.ticks.saturating_sub(earlier.ticks) as f64;
+        let before = |thread| earlier.threads.get(thread).copied().unwrap_or(0);
+        let nanoseconds: u64 = self
+            .threads
+            .iter()
+            .map(|(thread, now)| now.saturating_sub(before(thread)))
+            .sum();
+        let fine = nanoseconds as f64 / 1e9;
+        // More in ticks than in threads that live: some of it was spent by threads that have ended.
+        if ticks - fine * 100.0 > TICK_SLACK {
+            ticks / 100.0
+        } else {
+            fine
+        }
+    }
+}
+
+/// Raises how many files this process may have open to `wanted`, or as far as it may; gives what it is then.
 ///
 /// # Errors
-/// When the process is gone.
-pub fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in brackets, may hold spaces; the fields after it do not. utime and stime are the 14th and 15th field.
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|t| t.parse::<u64>().ok())
-        .sum();
-    Ok(ticks as f64 / 100.0)
+/// When the kernel refuses.
+pub fn raise_file_limit(wanted: u64) -> Result<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let Some(current) = now.current.filter(|current| *current < wanted) else {
+        return Ok(now.current.unwrap_or(u64::MAX));
+    };
+    let possible = now.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
+    let limit = Rlimit {
+        current: Some(possible),
+        maximum: now.maximum,
+    };
+    setrlimit(Resource::Nofile, limit).context(|| "raising the limit of open files")?;
+    Ok(possible)
 }
 
 /// A field of `/proc/PID/status` in kB (`VmHWM`, `VmRSS`).
@@ -177,4 +242,31 @@ pub fn status_kb(pid: u32, field: &str) -> Result<u64> {
                 .ok()
         })
         .ok_or_else(|| Error::new(format!("no {field} for process {pid}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CpuTime;
+
+    #[test]
+    fn time_of_threads_is_fine_and_that_of_ended_ones_is_not_lost() {
+        let reading = |ticks, threads: &[(u32, u64)]| CpuTime {
+            ticks,
+            threads: threads.iter().copied().collect(),
+        };
+        let before = reading(100, &[(1, 1_000_000_000), (2, 5)]);
+        let after = reading(101, &[(1, 1_012_345_678), (2, 5), (3, 1_000)]);
+        assert!((after.seconds_since(&before) - 0.012_346_678).abs() < 1e-9);
+        // Another thread ran for half a second and ended.
+        let after = reading(151, &[(1, 1_012_345_678), (2, 5)]);
+        assert!((after.seconds_since(&before) - 0.51).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_process_has_a_time() {
+        let before = CpuTime::of(std::process::id()).unwrap();
+        let sum = (0..20_000_000_u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+        let after = CpuTime::of(std::process::id()).unwrap();
+        assert!(after.seconds_since(&before) > 0.0, "{sum}");
+    }
 }

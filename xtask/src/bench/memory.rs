@@ -1,4 +1,4 @@
-//! How many resident bytes an element of each type takes, beside the other server.
+//! How many resident bytes an element of each type takes, beside the other servers.
 //!
 //! Tables fill in saw-teeth, so each row is measured at eight sizes across one octave: the mean is the figure, and the
 //! worst stands beside it.
@@ -7,7 +7,7 @@ use harness::process::status_kb;
 use harness::reply::write_command;
 use harness::{Client, Program, Result, Server};
 
-use super::{Plans, SERVER_CPU};
+use super::{Plans, SERVER_CPU, Target, verdict};
 
 /// Elements at the smallest size; the largest has almost twice as many.
 const ELEMENTS: u64 = 500_000;
@@ -108,25 +108,27 @@ struct Figure {
     worst: f64,
 }
 
-pub fn run(plans: &Plans, skein: &Program, other: &Program) -> Result<()> {
+pub fn run(plans: &Plans, skein: &Program) -> Result<()> {
     println!(
-        "Resident bytes per element, at {SIZES} sizes from {} elements to nearly twice as many: mean (worst)\n",
+        "Memory: resident bytes per element, at {SIZES} sizes from {} elements to nearly twice as many: mean (worst)\n",
         ELEMENTS / plans.fill_share
     );
-    println!(
-        "{:<36}{:>18}{:>18}{:>9}{:>9}",
-        "", other.name, "skein", "ratio", "wanted"
-    );
+    let mut header = format!("{:<36}", "");
+    for program in plans.peers.iter().chain([skein]) {
+        header += &format!("{:>18}", program.name);
+    }
+    println!("{header}{:>9}  wanted", "of best");
     for row in ROWS {
-        let [a, b] = [figure(plans, other, row)?, figure(plans, skein, row)?];
-        println!(
-            "{:<36}{:>18}{:>18}{:>9.2}{:>9.1}",
-            row.name,
-            format!("{:.1} ({:.1})", a.mean, a.worst),
-            format!("{:.1} ({:.1})", b.mean, b.worst),
-            b.mean / a.mean,
-            row.wanted
-        );
+        let peers = plans.peers.iter().map(|peer| figure(plans, peer, row));
+        let peers = peers.collect::<Result<Vec<_>>>()?;
+        let ours = figure(plans, skein, row)?;
+        let mut line = format!("{:<36}", row.name);
+        for Figure { mean, worst } in peers.iter().chain([&ours]) {
+            line += &format!("{:>18}", format!("{mean:.1} ({worst:.1})"));
+        }
+        let best = peers.iter().map(|peer| peer.mean).fold(f64::INFINITY, f64::min);
+        let target = Target::at_most("mean", row.wanted, ours.mean);
+        println!("{line}{:>9.2}  {}", ours.mean / best, verdict([target]));
     }
     println!();
     Ok(())

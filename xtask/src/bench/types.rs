@@ -1,12 +1,11 @@
 //! One row per main command of each type, and one per write to a large collection while a snapshot is being saved.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::process::cpu_seconds;
-use harness::{Context, Program, Result, Server, bail, wait};
+use harness::{Program, Result, Server, wait};
 
-use super::{LOAD_CPU, Plans, Rate, SERVER_CPU, median};
+use super::load::{Load, Rate};
+use super::{Plans, SERVER_CPU};
 
 /// A command to measure. `#` stands for a random number below `range`, of twelve digits.
 struct Row {
@@ -144,16 +143,16 @@ static FROZEN_ROWS: &[Row] = &[
     ),
 ];
 
-pub fn run(plans: &Plans, skein: &Program, other: &Program) -> Result<()> {
+pub fn run(plans: &Plans, skein: &Program) -> Result<()> {
     println!(
         "Main commands of each type, pipeline 16, 50 connections, a million members where nothing else is said; thousands of\n\
-         requests per second; medians of {} rounds\n",
+         requests per second; medians of {} interleaved rounds\n",
         plans.rounds
     );
-    header(other);
+    header(plans);
     let mut slower = Vec::new();
     for row in ROWS {
-        let ratio = compare(plans, row, [other, skein], measure)?.per_cpu;
+        let ratio = compare(plans, row, skein, measure)?.per_cpu;
         if ratio < 1.0 {
             slower.push(format!("{} ({ratio:.2})", row.name));
         }
@@ -162,17 +161,17 @@ pub fn run(plans: &Plans, skein: &Program, other: &Program) -> Result<()> {
     Ok(())
 }
 
-pub fn run_frozen(plans: &Plans, skein: &Program, other: &Program) -> Result<()> {
+pub fn run_frozen(plans: &Plans, skein: &Program) -> Result<()> {
     println!(
         "Writes to one large collection while a snapshot with a million other keys is saved, pipeline 16; thousands of\n\
-         requests per second; medians of {} rounds\n",
+         requests per second; medians of {} interleaved rounds\n",
         plans.rounds
     );
-    header(other);
+    header(plans);
     let mut slower = Vec::new();
     for row in FROZEN_ROWS {
         // A fork's child is not counted against its parent, and a thread of ours is: only wall time compares.
-        let ratio = compare(plans, row, [other, skein], measure_frozen)?.per_wall;
+        let ratio = compare(plans, row, skein, measure_frozen)?.per_wall;
         if ratio < 1.0 {
             slower.push(format!("{} ({ratio:.2})", row.name));
         }
@@ -181,17 +180,15 @@ pub fn run_frozen(plans: &Plans, skein: &Program, other: &Program) -> Result<()>
     Ok(())
 }
 
-fn header(other: &Program) {
-    println!(
-        "{:<26}{:>12}{:>12}{:>9}   {:>12}{:>12}{:>9}",
-        "",
-        format!("{}/cpu", other.name),
-        "skein/cpu",
-        "x other",
-        format!("{}/wall", other.name),
-        "skein/wall",
-        "x other"
-    );
+fn header(plans: &Plans) {
+    let mut line = format!("{:<26}", "");
+    for unit in ["cpu", "wall"] {
+        for peer in &plans.peers {
+            line += &format!("{:>12}", format!("{}/{unit}", peer.name));
+        }
+        line += &format!("{:>12}{:>9}   ", format!("skein/{unit}"), "of best");
+    }
+    println!("{}", line.trim_end());
 }
 
 fn verdict(slower: &[String], rows: usize, by: &str) {
@@ -207,54 +204,48 @@ fn verdict(slower: &[String], rows: usize, by: &str) {
 
 type Measure = fn(&Plans, &Server, &Row) -> Result<Rate>;
 
-/// Measures a row on both servers in turns and prints it; gives how many times the other's rates ours are.
-fn compare(plans: &Plans, row: &Row, programs: [&Program; 2], measure: Measure) -> Result<Rate> {
-    let mut rates: [Vec<Rate>; 2] = Default::default();
+/// Measures a row on all servers in turns and prints it; gives how many times the best other's rates ours are.
+fn compare(plans: &Plans, row: &Row, skein: &Program, measure: Measure) -> Result<Rate> {
+    let programs: Vec<&Program> = plans.peers.iter().chain([skein]).collect();
+    let mut rates = vec![Vec::new(); programs.len()];
     for _ in 0..plans.rounds {
-        for (program, rates) in programs.into_iter().zip(&mut rates) {
+        for (program, rates) in programs.iter().zip(&mut rates) {
             let server = Server::start_pinned(program, &[], Some(SERVER_CPU))?;
             for (command, requests) in row.fill {
-                load(
-                    plans,
-                    &server,
+                let fill = Load {
                     command,
-                    row.range,
-                    64,
-                    (requests / plans.fill_share).max(1),
-                )?;
+                    range: row.range,
+                    pipeline: 64,
+                    requests: (requests / plans.fill_share).max(1),
+                };
+                fill.run(plans, server.port())?;
             }
             let rate = measure(plans, &server, row).map_err(|error| format!("{}: {error}", row.name))?;
             rates.push(rate);
         }
     }
-    let [a, b] = rates.map(|rates| median(&rates));
-    println!(
-        "{:<26}{:>12.1}{:>12.1}{:>9.2}   {:>12.1}{:>12.1}{:>9.2}",
-        row.name,
-        a.per_cpu,
-        b.per_cpu,
-        b.per_cpu / a.per_cpu,
-        a.per_wall,
-        b.per_wall,
-        b.per_wall / a.per_wall
-    );
-    Ok(Rate {
-        per_cpu: b.per_cpu / a.per_cpu,
-        per_wall: b.per_wall / a.per_wall,
-    })
+    let medians: Vec<Rate> = rates.iter().map(|rates| Rate::median(rates)).collect();
+    let mut line = format!("{:<26}", row.name);
+    let [per_cpu, per_wall] = [|rate: &Rate| rate.per_cpu, |rate: &Rate| rate.per_wall].map(|of| {
+        let all: Vec<f64> = medians.iter().map(of).collect();
+        let (ours, peers) = all.split_last().unwrap_or((&0.0, &[]));
+        let ratio = ours / peers.iter().copied().fold(0.0, f64::max);
+        all.iter().for_each(|rate| line += &format!("{rate:>12.1}"));
+        line += &format!("{ratio:>9.2}   ");
+        ratio
+    });
+    println!("{}", line.trim_end());
+    Ok(Rate { per_cpu, per_wall })
 }
 
 fn measure(plans: &Plans, server: &Server, row: &Row) -> Result<Rate> {
-    let requests = (plans.requests * 4 / row.share).next_multiple_of(row.pipeline);
-    let (cpu, start) = (cpu_seconds(server.pid())?, Instant::now());
-    load(plans, server, row.command, row.range, row.pipeline, requests)?;
-    let (cpu, wall) = (cpu_seconds(server.pid())? - cpu, start.elapsed().as_secs_f64());
-    let thousands = requests as f64 / 1_000.0;
-    // The kernel counts processor time in hundredths of a second.
-    Ok(Rate {
-        per_cpu: thousands / cpu.max(0.01),
-        per_wall: thousands / wall,
-    })
+    let load = Load {
+        command: row.command,
+        range: row.range,
+        pipeline: row.pipeline,
+        requests: (plans.requests * 4 / row.share).next_multiple_of(row.pipeline),
+    };
+    Rate::of(server.pid(), load.requests, || load.run(plans, server.port()))
 }
 
 /// As [`measure`], with a save begun just before.
@@ -268,25 +259,4 @@ fn measure_frozen(plans: &Plans, server: &Server, row: &Row) -> Result<Rate> {
         Ok((saving.as_deref() != Some("0")).then(|| "still saving".to_string()))
     })?;
     Ok(rate)
-}
-
-/// Runs the stock load generator, on its own processor, with a command of ours.
-fn load(plans: &Plans, server: &Server, command: &str, range: u64, pipeline: u64, requests: u64) -> Result<()> {
-    let connections = if requests == 1 { "1" } else { "50" };
-    let output = Command::new("taskset")
-        .args(["-c", &LOAD_CPU.to_string()])
-        .arg(&plans.benchmark)
-        .args(["-p", &server.port().to_string(), "-n", &requests.to_string()])
-        .args(["-P", &pipeline.min(requests).to_string(), "-r", &range.to_string()])
-        .args(["-c", connections, "-q"])
-        .args(command.replace('#', "__rand_int__").split(' '))
-        .stdin(Stdio::null())
-        .output()
-        .context(|| "running redis-benchmark")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() || complained.contains("Error") {
-        bail!("redis-benchmark {command}: {said}{complained}");
-    }
-    Ok(())
 }
