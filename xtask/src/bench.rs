@@ -7,6 +7,7 @@ mod bounds;
 mod commands;
 mod load;
 mod memory;
+mod soak;
 mod statistics;
 mod sync;
 mod types;
@@ -42,9 +43,10 @@ pub fn run(args: &Args) -> Result<bool> {
     let part = args.rest().first().copied();
     match part {
         Some("bounds") => return bounds::run(args),
+        Some("soak") => return soak::run(args),
         Some(name) if !PARTS.contains(&name) => {
             bail!(
-                "there is no part '{name}' of bench; there are {}, bounds",
+                "there is no part '{name}' of bench; there are {}, bounds, soak",
                 PARTS.join(", ")
             )
         }

@@ -35,6 +35,7 @@ const USAGE: &str = "cargo xtask TASK [options]
   bench [PART]           beside a stock server and a server that does nothing: commands, types, memory, frozen, sync
       [--quick] [--rounds N] [--against [NAME=]PATH]...  further servers, a column each
   bench bounds           the pauses that the design forbids, and what an idle connection takes  [--quick]
+  bench soak             full load with a save, a cut or a lost replica every few seconds  [--minutes N] [--tamper]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N]
   memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 

@@ -206,6 +206,24 @@ impl CpuTime {
     }
 }
 
+/// Binds the calling thread, and those that it starts from now on, to one processor.
+///
+/// # Errors
+/// When there is no such processor.
+pub fn pin_this_thread(cpu: usize) -> Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set).context(|| format!("binding a thread to processor {cpu}"))
+}
+
+/// Makes the calling thread give way to others.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn be_nice(by: i32) -> Result<()> {
+    rustix::process::nice(by).map(drop).context(|| "giving way to others")
+}
+
 /// Raises how many files this process may have open to `wanted`, or as far as it may; gives what it is then.
 ///
 /// # Errors

@@ -17,6 +17,9 @@ pub fn run(keys: u64, rounds: u64) {
                 server.rest();
             }
         }
+        // Giving back what this round took belongs to no step of the next.
+        drop(server);
+        ds::memory::purge();
     }
     times.print("insert");
     page_faults(keys, &times.steps());
@@ -33,6 +36,12 @@ fn page_faults(keys: u64, steps: &[u32]) {
 
     let mut server = Server::new();
     let (mut with, mut without) = ((0, 0, 0), (0, 0));
+    let first: Vec<String> = longest
+        .iter()
+        .take(5)
+        .map(|step| format!("{} us at insert {step}", steps[*step] / 1000))
+        .collect();
+    println!("# the longest: {}", first.join(", "));
     for number in 0..keys {
         let request = set(number);
         if number % 4096 == 0 {
