@@ -73,7 +73,7 @@ fn header(plans: &Plans) {
     for peer in &plans.peers {
         line += &format!("{:>9}", peer.name);
     }
-    line += &format!("{:>9}{:>9}{:>9}  {:<52}", "skein", "of null", "of best", "wanted");
+    line += &format!("{:>9}{:>9}{:>9}  {:<66}", "skein", "of null", "of best", "wanted");
     println!("{line}wall: null, {}, skein", names(plans));
 }
 
@@ -130,7 +130,7 @@ fn print(row: &Row, null: Option<Rate>, medians: &[Rate]) {
             .map(|(wanted, is)| Target::at_least("null", wanted, is)),
         Some(Target::at_least("best", row.of_best, of_best)),
     ];
-    line += &format!("  {:<52}", verdict(targets.into_iter().flatten()));
+    line += &format!("  {:<66}", verdict(targets.into_iter().flatten()));
     let walls = null.iter().chain(medians).map(|rate| format!("{:.0}", rate.per_wall));
     println!("{line}{}", walls.collect::<Vec<_>>().join(", "));
 }
