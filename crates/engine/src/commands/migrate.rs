@@ -282,6 +282,8 @@ pub(crate) struct Pending {
     db: DbIndex,
     copy: bool,
     keys: Vec<Vec<u8>>,
+    /// On the monotonic clock.
+    sent_us: u64,
 }
 
 /// Keys that do not exist are passed over; without any, nothing is sent.
@@ -311,6 +313,7 @@ fn migrate(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
         db: ctx.session().db,
         copy: options.copy,
         keys,
+        sent_us: ctx.engine.read_clock(),
     };
     if ctx.engine.in_exec() {
         let outcome = ctx.host.migrate(&job);
@@ -364,6 +367,7 @@ impl Engine {
         let result = self.settle_migration(&pending, outcome);
         self.data.propagation.end_unit();
         self.deliver();
+        self.account_migration(pending.sent_us, result.is_err());
         if let Err(error) = &result {
             self.data.stats.count_error(error.code());
         }
@@ -373,6 +377,20 @@ impl Engine {
         });
         self.serve_ready(host);
         self.end_pause(PausePurpose::Migration);
+    }
+
+    /// Accounts for the time since the keys were sent. When they were, it was counted as a call.
+    fn account_migration(&mut self, sent_us: u64, failed: bool) {
+        let usec = self.read_clock().saturating_sub(sent_us);
+        let Some(command) = self.table.find(b"migrate") else {
+            return;
+        };
+        let entry = &mut self.table[command];
+        entry.stats.usec += usec;
+        entry.stats.failed += u64::from(failed);
+        if self.data.settings.latency_tracking {
+            entry.latency.get_or_insert_default().record(usec);
+        }
     }
 
     /// Deletes what has arrived elsewhere. A server that has become a replica meanwhile deletes nothing by itself.
@@ -521,5 +539,10 @@ mod tests {
             propagated: DEL b
             ",
         );
+        // What came of it is in the statistics, as on a server that stands still meanwhile.
+        let command = engine.table.find(b"migrate").expect("it was sent");
+        let entry = &engine.table[command];
+        assert_eq!((entry.stats.calls, entry.stats.failed), (1, 1));
+        assert!(entry.latency.is_some());
     }
 }
