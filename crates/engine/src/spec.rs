@@ -375,6 +375,21 @@ impl KeySpec {
         Self::range(index, 0, 1, flags)
     }
 
+    /// Keys behind a number that says how many they are.
+    #[must_use]
+    pub const fn counted(index: usize, flags: KeyFlags) -> Self {
+        Self {
+            begin: Begin::Index(index),
+            find: Find::KeyNum {
+                count: 0,
+                first: 1,
+                step: 1,
+            },
+            flags,
+            notes: "",
+        }
+    }
+
     /// Keys from `first`, up to `last` relative to it (negative from the end), every `step`-th word.
     #[must_use]
     pub const fn range(first: usize, last: i64, step: usize, flags: KeyFlags) -> Self {

@@ -1,8 +1,8 @@
 //! Elements on their way from one list to another or to a client, waited for or not.
 
 use super::lists::{LIST, TAKEN, write_end, write_one};
+use super::pops::{self, Several};
 use crate::blocking::{Timeout, Wanted};
-use crate::spec::{Begin, Find};
 use crate::{ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, Result, Spec, WriteCtx};
 use keyspace::End;
 use resp::Args;
@@ -166,7 +166,9 @@ const BLOCKING_POP: Spec = Spec {
 pub static BLPOP: Spec = Spec {
     name: "blpop",
     summary: "Takes the first element out of the first list that has one; waits for one if there is none.",
-    handler: Handler::Write(|ctx, args| blocking_pop(ctx, args, End::Head)),
+    handler: Handler::Write(|ctx, args| {
+        pops::one_or_wait(ctx, args, Wanted::List, |ctx, key| pop_one(ctx, key, End::Head))
+    }),
     ..BLOCKING_POP
 };
 
@@ -174,7 +176,9 @@ pub static BLPOP: Spec = Spec {
 pub static BRPOP: Spec = Spec {
     name: "brpop",
     summary: "Takes the last element out of the first list that has one; waits for one if there is none.",
-    handler: Handler::Write(|ctx, args| blocking_pop(ctx, args, End::Tail)),
+    handler: Handler::Write(|ctx, args| {
+        pops::one_or_wait(ctx, args, Wanted::List, |ctx, key| pop_one(ctx, key, End::Tail))
+    }),
     ..BLOCKING_POP
 };
 
@@ -186,25 +190,16 @@ fn pop_name(end: End) -> &'static [u8] {
 }
 
 /// Replies with the key and the element. Propagated as LPOP or RPOP.
-fn blocking_pop(ctx: &mut WriteCtx<'_>, args: Args<'_>, end: End) -> Result {
-    let last = args.len() - 1;
-    let timeout = Timeout::seconds(args.get(last))?;
-    let keys = args.take(last).skip(1);
-    for key in keys.iter() {
-        if !ctx.looks_at(key) {
-            continue;
-        }
-        let reply = &mut ctx.reply;
-        let slot = ctx.keys.list_slot(key)?;
-        let Some(list) = slot.get() else { continue };
-        reply.array(2);
-        reply.bulk(key);
-        write_one(reply, list, end);
-        slot.pop(end, 1);
-        ctx.propagate(&[pop_name(end), key]);
-        return Ok(());
-    }
-    ctx.block(Wanted::List, keys.iter(), timeout)
+fn pop_one(ctx: &mut WriteCtx<'_>, key: &[u8], end: End) -> Result<bool> {
+    let reply = &mut ctx.reply;
+    let slot = ctx.keys.list_slot(key)?;
+    let Some(list) = slot.get() else { return Ok(false) };
+    reply.array(2);
+    reply.bulk(key);
+    write_one(reply, list, end);
+    slot.pop(end, 1);
+    ctx.propagate(&[pop_name(end), key]);
+    Ok(true)
 }
 
 const SEVERAL: Spec = Spec {
@@ -218,15 +213,9 @@ pub static LMPOP: Spec = Spec {
     name: "lmpop",
     summary: "Takes elements out of the first list that has some.",
     arity: Arity::AtLeast(4),
-    keys: &[counted_keys(1)],
+    keys: &[KeySpec::counted(1, TAKEN)],
     args: "numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
-    handler: Handler::Write(|ctx, args| {
-        let wanted = Several::parse(args, 1)?;
-        if !pop_several(ctx, &wanted)? {
-            ctx.reply.null_array();
-        }
-        Ok(())
-    }),
+    handler: Handler::Write(|ctx, args| pops::several(ctx, args, end_of, pop_several)),
     ..SEVERAL
 };
 
@@ -235,90 +224,25 @@ pub static BLMPOP: Spec = Spec {
     name: "blmpop",
     summary: "Takes elements out of the first list that has some; waits for one if there is none.",
     arity: Arity::AtLeast(5),
-    keys: &[counted_keys(2)],
+    keys: &[KeySpec::counted(2, TAKEN)],
     flags: Flags::BLOCKING,
     args: "timeout:double numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
-    handler: Handler::Write(|ctx, args| {
-        let wanted = Several::parse(args, 2)?;
-        let timeout = Timeout::seconds(args.get(1))?;
-        if pop_several(ctx, &wanted)? {
-            return Ok(());
-        }
-        ctx.block(Wanted::List, wanted.keys.iter(), timeout)
-    }),
+    handler: Handler::Write(|ctx, args| pops::several_or_wait(ctx, args, Wanted::List, end_of, pop_several)),
     ..SEVERAL
 };
 
-const fn counted_keys(at: usize) -> KeySpec {
-    KeySpec {
-        begin: Begin::Index(at),
-        find: Find::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        },
-        flags: TAKEN,
-        notes: "",
-    }
-}
-
-/// What LMPOP is to take.
-struct Several<'a> {
-    keys: Args<'a>,
-    end: End,
-    count: u64,
-}
-
-impl<'a> Several<'a> {
-    /// Reads what follows from the number of keys on.
-    fn parse(args: Args<'a>, at: usize) -> Result<Self> {
-        const NO_KEYS: Error = Error::fixed("ERR numkeys should be greater than 0");
-        const NO_COUNT: Error = Error::fixed("ERR count should be greater than 0");
-        let positive = |at: usize, error: Error| {
-            let number = args.int(at).ok().and_then(|number| u64::try_from(number).ok());
-            number.filter(|number| *number > 0).ok_or(error)
-        };
-        let keys = usize::try_from(positive(at, NO_KEYS)?).unwrap_or(usize::MAX);
-        let end_at = keys.saturating_add(at + 1);
-        if end_at >= args.len() {
-            return Err(Error::Syntax);
-        }
-        let end = end_of(args, end_at)?;
-        let count = match args.len() - end_at {
-            1 => 1,
-            3 if args.is(end_at + 1, "count") => positive(end_at + 2, NO_COUNT)?,
-            _ if args.is(end_at + 1, "count") && args.len() > end_at + 2 => {
-                positive(end_at + 2, NO_COUNT)?;
-                return Err(Error::Syntax);
-            }
-            _ => return Err(Error::Syntax),
-        };
-        Ok(Self {
-            keys: args.take(end_at).skip(at + 1),
-            end,
-            count,
-        })
-    }
-}
-
-/// Replies with the key and the elements; whether there were any. Propagated as LPOP or RPOP with a count.
-fn pop_several(ctx: &mut WriteCtx<'_>, wanted: &Several<'_>) -> Result<bool> {
-    for key in wanted.keys.iter() {
-        if !ctx.looks_at(key) {
-            continue;
-        }
-        let reply = &mut ctx.reply;
-        let slot = ctx.keys.list_slot(key)?;
-        let Some(list) = slot.get() else { continue };
-        let count = wanted.count.min(list.len());
-        reply.array(2);
-        reply.bulk(key);
-        write_end(reply, list, wanted.end, count);
-        slot.pop(wanted.end, count);
-        ctx.propagate(&[pop_name(wanted.end), key, count.to_string().as_bytes()]);
-        return Ok(true);
-    }
-    Ok(false)
+/// Replies with the key and the elements. Propagated as LPOP or RPOP with a count.
+fn pop_several(ctx: &mut WriteCtx<'_>, key: &[u8], wanted: &Several<'_, End>) -> Result<bool> {
+    let reply = &mut ctx.reply;
+    let slot = ctx.keys.list_slot(key)?;
+    let Some(list) = slot.get() else { return Ok(false) };
+    let count = wanted.count.min(list.len());
+    reply.array(2);
+    reply.bulk(key);
+    write_end(reply, list, wanted.end, count);
+    slot.pop(wanted.end, count);
+    ctx.propagate(&[pop_name(wanted.end), key, count.to_string().as_bytes()]);
+    Ok(true)
 }
 
 #[cfg(test)]

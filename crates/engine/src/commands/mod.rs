@@ -27,6 +27,7 @@ pub mod lists;
 pub mod migrate;
 pub mod object;
 pub mod observe;
+mod pops;
 pub mod pubsub;
 pub mod scan;
 pub mod set_algebra;

@@ -2,7 +2,6 @@
 
 use super::sets::{SET, write_all, write_member};
 use crate::keys::{Event, Reader};
-use crate::spec::{Begin, Find};
 use crate::{ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec, WriteCtx};
 use keyspace::set::Member;
 use keyspace::{SetBuilder, SetRef};
@@ -103,16 +102,7 @@ pub static SINTERCARD: Spec = Spec {
     since: "7.0.0",
     complexity: INTERSECTING_COST,
     arity: Arity::AtLeast(3),
-    keys: &[KeySpec {
-        begin: Begin::Index(1),
-        find: Find::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        },
-        flags: KeyFlags::RO.or(KeyFlags::ACCESS),
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, KeyFlags::RO.or(KeyFlags::ACCESS))],
     args: "numkeys key [key ...] [LIMIT limit]",
     handler: Handler::Read(intersection_cardinality),
     ..SET

@@ -2,7 +2,6 @@
 
 use super::zsets::{ZSET, begin_members, event};
 use crate::keys::Reader;
-use crate::spec::{Begin, Find};
 use crate::{ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec, WriteCtx};
 use keyspace::{SetRef, ZsetRef};
 use resp::{Args, Proto};
@@ -10,31 +9,20 @@ use std::collections::BTreeMap;
 
 const SOURCE: KeyFlags = KeyFlags::RO.or(KeyFlags::ACCESS);
 
-/// Keys after a number that says how many they are.
-const fn counted_keys(at: usize) -> KeySpec {
-    KeySpec {
-        begin: Begin::Index(at),
-        find: Find::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        },
-        flags: SOURCE,
-        notes: "",
-    }
-}
-
 const READING: Spec = Spec {
     since: "6.2.0",
     arity: Arity::AtLeast(3),
-    keys: &[counted_keys(1)],
+    keys: &[KeySpec::counted(1, SOURCE)],
     ..ZSET
 };
 
 const STORING: Spec = Spec {
     since: "2.0.0",
     arity: Arity::AtLeast(4),
-    keys: &[KeySpec::at(1, KeyFlags::OW.or(KeyFlags::UPDATE)), counted_keys(2)],
+    keys: &[
+        KeySpec::at(1, KeyFlags::OW.or(KeyFlags::UPDATE)),
+        KeySpec::counted(2, SOURCE),
+    ],
     flags: Flags::DENY_OOM,
     ..ZSET
 };

@@ -1,8 +1,8 @@
 //! Sorted sets: taking the lowest or highest members out, at once or when there are some.
 
+use super::pops::{self, Several};
 use super::zsets::{ZSET, event};
-use crate::blocking::{Timeout, Wanted};
-use crate::spec::{Begin, Find};
+use crate::blocking::Wanted;
 use crate::{ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, Result, Spec, WriteCtx};
 use resp::{Args, Proto};
 
@@ -127,7 +127,9 @@ const BLOCKING_POP: Spec = Spec {
 pub static BZPOPMIN: Spec = Spec {
     name: "bzpopmin",
     summary: "Takes the member with the lowest score out of the first of several sorted sets that has one, or waits.",
-    handler: Handler::Write(|ctx, args| pop_or_wait(ctx, args, End::Min)),
+    handler: Handler::Write(|ctx, args| {
+        pops::one_or_wait(ctx, args, Wanted::Zset, |ctx, key| pop_one(ctx, key, End::Min))
+    }),
     ..BLOCKING_POP
 };
 
@@ -135,38 +137,22 @@ pub static BZPOPMIN: Spec = Spec {
 pub static BZPOPMAX: Spec = Spec {
     name: "bzpopmax",
     summary: "Takes the member with the highest score out of the first of several sorted sets that has one, or waits.",
-    handler: Handler::Write(|ctx, args| pop_or_wait(ctx, args, End::Max)),
+    handler: Handler::Write(|ctx, args| {
+        pops::one_or_wait(ctx, args, Wanted::Zset, |ctx, key| pop_one(ctx, key, End::Max))
+    }),
     ..BLOCKING_POP
 };
 
-fn pop_or_wait(ctx: &mut WriteCtx<'_>, args: Args<'_>, end: End) -> Result {
-    let timeout = Timeout::seconds(args.get(args.len() - 1))?;
-    let keys = args.take(args.len() - 1).skip(1);
-    for key in keys.iter() {
-        if !ctx.looks_at(key) {
-            continue;
-        }
-        let Some(taken) = take(ctx, key, end, 1)? else { continue };
-        ctx.propagate(&[end.command().as_bytes(), key]);
-        ctx.reply.array(1 + 2 * taken.len());
-        ctx.reply.bulk(key);
-        write_flat(ctx, &taken);
-        return Ok(());
-    }
-    ctx.block(Wanted::Zset, keys.iter(), timeout)
-}
-
-const fn counted_keys(at: usize) -> KeySpec {
-    KeySpec {
-        begin: Begin::Index(at),
-        find: Find::KeyNum {
-            count: 0,
-            first: 1,
-            step: 1,
-        },
-        flags: TAKING,
-        notes: "",
-    }
+/// Replies with the key, the member and its score. Propagated as ZPOPMIN or ZPOPMAX.
+fn pop_one(ctx: &mut WriteCtx<'_>, key: &[u8], end: End) -> Result<bool> {
+    let Some(taken) = take(ctx, key, end, 1)? else {
+        return Ok(false);
+    };
+    ctx.propagate(&[end.command().as_bytes(), key]);
+    ctx.reply.array(1 + 2 * taken.len());
+    ctx.reply.bulk(key);
+    write_flat(ctx, &taken);
+    Ok(true)
 }
 
 const MULTIPLE_POP: Spec = Spec {
@@ -181,9 +167,9 @@ pub static ZMPOP: Spec = Spec {
     name: "zmpop",
     summary: "Takes the lowest or highest members out of the first of several sorted sets that has some.",
     arity: Arity::AtLeast(4),
-    keys: &[counted_keys(1)],
+    keys: &[KeySpec::counted(1, TAKING)],
     args: "numkeys:integer key [key ...] <MIN|MAX> [COUNT count]",
-    handler: Handler::Write(pop_several),
+    handler: Handler::Write(|ctx, args| pops::several(ctx, args, end_of, pop_several)),
     ..MULTIPLE_POP
 };
 
@@ -192,87 +178,33 @@ pub static BZMPOP: Spec = Spec {
     name: "bzmpop",
     summary: "Takes the lowest or highest members out of the first of several sorted sets that has some, or waits.",
     arity: Arity::AtLeast(5),
-    keys: &[counted_keys(2)],
+    keys: &[KeySpec::counted(2, TAKING)],
     flags: Flags::BLOCKING,
     args: "timeout:double numkeys:integer key [key ...] <MIN|MAX> [COUNT count]",
-    handler: Handler::Write(pop_several_or_wait),
+    handler: Handler::Write(|ctx, args| pops::several_or_wait(ctx, args, Wanted::Zset, end_of, pop_several)),
     ..MULTIPLE_POP
 };
 
-/// The words of ZMPOP and BZMPOP from the number of keys on.
-struct Request<'a> {
-    keys: Args<'a>,
-    end: End,
-    count: u64,
-}
-
-impl<'a> Request<'a> {
-    fn parse(args: Args<'a>, at: usize) -> Result<Self> {
-        let positive = |at: usize, error: Error| match args.int(at) {
-            Ok(number) if number > 0 => Ok(number as u64),
-            _ => Err(error),
-        };
-        let keys = positive(at, Error::fixed("ERR numkeys should be greater than 0"))?;
-        let where_at = usize::try_from(keys).ok().and_then(|keys| keys.checked_add(at + 1));
-        let where_at = where_at.filter(|at| *at < args.len()).ok_or(Error::Syntax)?;
-        let end = match () {
-            () if args.is(where_at, "min") => End::Min,
-            () if args.is(where_at, "max") => End::Max,
-            () => return Err(Error::Syntax),
-        };
-        let mut count = None;
-        let mut option = where_at + 1;
-        while option < args.len() {
-            if count.is_some() || !args.is(option, "count") || option + 1 >= args.len() {
-                return Err(Error::Syntax);
-            }
-            count = Some(positive(
-                option + 1,
-                Error::fixed("ERR count should be greater than 0"),
-            )?);
-            option += 2;
-        }
-        Ok(Self {
-            keys: args.take(where_at).skip(at + 1),
-            end,
-            count: count.unwrap_or(1),
-        })
-    }
-
-    /// Answers from the first key that has members; whether there was one.
-    fn serve(&self, ctx: &mut WriteCtx<'_>) -> Result<bool> {
-        for key in self.keys.iter() {
-            if !ctx.looks_at(key) {
-                continue;
-            }
-            let Some(taken) = take(ctx, key, self.end, self.count)? else {
-                continue;
-            };
-            let count = taken.len().to_string();
-            ctx.propagate(&[self.end.command().as_bytes(), key, count.as_bytes()]);
-            ctx.reply.array(2);
-            ctx.reply.bulk(key);
-            write_pairs(ctx, &taken);
-            return Ok(true);
-        }
-        Ok(false)
+/// MIN or MAX.
+fn end_of(args: Args<'_>, at: usize) -> Result<End> {
+    match () {
+        () if args.is(at, "min") => Ok(End::Min),
+        () if args.is(at, "max") => Ok(End::Max),
+        () => Err(Error::Syntax),
     }
 }
 
-fn pop_several(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
-    if !Request::parse(args, 1)?.serve(ctx)? {
-        ctx.reply.null_array();
-    }
-    Ok(())
-}
-
-fn pop_several_or_wait(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
-    let request = Request::parse(args, 2)?;
-    let timeout = Timeout::seconds(args.get(1))?;
-    if request.serve(ctx)? {
-        return Ok(());
-    }
-    ctx.block(Wanted::Zset, request.keys.iter(), timeout)
+/// Replies with the key and pairs of members and scores. Propagated as ZPOPMIN or ZPOPMAX with a count.
+fn pop_several(ctx: &mut WriteCtx<'_>, key: &[u8], wanted: &Several<'_, End>) -> Result<bool> {
+    let Some(taken) = take(ctx, key, wanted.end, wanted.count)? else {
+        return Ok(false);
+    };
+    let count = taken.len().to_string();
+    ctx.propagate(&[wanted.end.command().as_bytes(), key, count.as_bytes()]);
+    ctx.reply.array(2);
+    ctx.reply.bulk(key);
+    write_pairs(ctx, &taken);
+    Ok(true)
 }
 
 #[cfg(test)]
