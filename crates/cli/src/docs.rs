@@ -110,7 +110,7 @@ impl Docs {
     /// What is still to be typed behind `line`, if it begins a known command and ends with a blank.
     #[must_use]
     pub fn hint(&self, line: &str) -> Option<String> {
-        let words: Vec<String> = resp::split_words(line.as_bytes())
+        let words: Vec<String> = base::words::split(line.as_bytes())
             .ok()?
             .iter()
             .map(|word| String::from_utf8_lossy(word).into_owned())

@@ -1,5 +1,6 @@
 //! Replies as text: what `redis-cli` 7.0 shows, byte for byte.
 
+use base::words::quote_into;
 use resp::Value;
 
 /// How replies are shown.
@@ -69,7 +70,7 @@ pub fn verbatim(value: &Value, delimiters: &Delimiters) -> Vec<u8> {
 #[must_use]
 pub fn quoted(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 2);
-    quote(&mut out, bytes);
+    quote_into(&mut out, bytes);
     out
 }
 
@@ -216,9 +217,9 @@ fn csv(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Error(line) => {
             out.extend_from_slice(b"ERROR,");
-            quote(out, line);
+            quote_into(out, line);
         }
-        Value::Simple(bytes) | Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => quote(out, bytes),
+        Value::Simple(bytes) | Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => quote_into(out, bytes),
         Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Double(text) | Value::BigNumber(text) => out.extend_from_slice(text),
         Value::NullBulk | Value::NullArray | Value::Null => out.extend_from_slice(b"NULL"),
@@ -315,23 +316,6 @@ fn separated<T>(out: &mut Vec<u8>, elements: &[T], mut write: impl FnMut(&mut Ve
         }
         write(out, element);
     }
-}
-
-fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for &byte in bytes {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -357,7 +357,7 @@ impl Default for Options {
 /// Takes one word in the prompt's quotes, or bare.
 #[must_use]
 pub fn unquote(word: &[u8]) -> Option<Vec<u8>> {
-    match resp::split_words(word).ok()?.as_slice() {
+    match base::words::split(word).ok()?.as_slice() {
         [only] => Some(only.clone()),
         _ => None,
     }

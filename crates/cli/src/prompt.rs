@@ -114,7 +114,7 @@ fn refresh_docs(session: &mut Session, editor: &mut Editor<Assistant, DefaultHis
 
 /// Runs one line.
 fn execute(session: &mut Session, docs: &mut Docs, line: &[u8]) -> Next {
-    let Ok(words) = resp::split_words(line) else {
+    let Ok(words) = base::words::split(line) else {
         screen::print_line("Invalid argument(s)");
         return Next::Line;
     };
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_number_before_a_command_repeats_it() {
-        let words = |line: &str| resp::split_words(line.as_bytes()).unwrap();
+        let words = |line: &str| base::words::split(line.as_bytes()).unwrap();
         assert_eq!(
             repetition(&words("5 ping")).map(|(repeat, rest)| (repeat, rest.len())),
             Ok((5, 1))

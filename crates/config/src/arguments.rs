@@ -4,7 +4,7 @@
 //! `port "6380"`. A word is the name of an option when it begins with `--` and the option before it has its value; so a
 //! value may begin with `--` too. `--save` alone, or before another option, means `--save ""`.
 
-use crate::words::{quote_into, split};
+use base::words::{quote_into, split};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Invocation {
         }
         self.options.extend_from_slice(option.as_bytes());
         self.options.push(b' ');
-        let only_a_name = split(word.as_bytes()).is_some_and(|words| words.len() == 1);
+        let only_a_name = split(word.as_bytes()).is_ok_and(|words| words.len() == 1);
         if !only_a_name {
             return true;
         }

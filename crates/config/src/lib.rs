@@ -21,7 +21,6 @@ pub mod special;
 mod table;
 pub mod title;
 pub mod unbuilt;
-pub mod words;
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

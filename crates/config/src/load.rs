@@ -9,8 +9,8 @@ use crate::directive::{self, Flags, IGNORED};
 use crate::glob;
 use crate::setting::{Origin, Text};
 use crate::unbuilt::{self, Unbuilt};
-use crate::words::split;
 use crate::{Config, Rename};
+use base::words::{Unbalanced, split};
 
 /// How deep files may include each other before it is taken for a circle.
 pub const INCLUDE_DEPTH_MAX: usize = 32;
@@ -199,9 +199,9 @@ impl Loader<'_> {
                 text: String::from_utf8_lossy(line).into_owned(),
             };
             let outcome = match split(line) {
-                Some(words) if words.is_empty() => continue,
-                Some(words) => self.read_line(words, &place),
-                None => Err("Unbalanced quotes in configuration line".into()),
+                Ok(words) if words.is_empty() => continue,
+                Ok(words) => self.read_line(words, &place),
+                Err(Unbalanced) => Err("Unbalanced quotes in configuration line".into()),
             };
             outcome.map_err(|complaint| LoadError {
                 place: Some(place),
@@ -245,9 +245,9 @@ impl Loader<'_> {
         // One word for a directive of several may hold them all: `save "900 1"`.
         let unpacked = match words {
             [only] if multi => match split(only) {
-                Some(words) if words.is_empty() => None,
-                Some(words) => Some(words),
-                None => return Err("Unbalanced quotes in configuration line".into()),
+                Ok(words) if words.is_empty() => None,
+                Ok(words) => Some(words),
+                Err(Unbalanced) => return Err("Unbalanced quotes in configuration line".into()),
             },
             _ => None,
         };

@@ -51,7 +51,7 @@ pub fn parse_c_integer(text: &[u8], base: u8) -> Option<CInteger> {
             saturated: false,
         });
     }
-    let start = text.iter().position(|&byte| !crate::words::is_space(byte))?;
+    let start = text.iter().position(|&byte| !base::words::is_space(byte))?;
     let (negative, digits) = match &text[start..] {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -1,7 +1,7 @@
 //! What every kind of setting can do: take words, show itself, write its line.
 
 use crate::numbers::{format_memory, parse_c_integer, parse_memory};
-use crate::words::quote_into;
+use base::words::quote_into;
 
 /// Where words come from; some settings add up in a file and are replaced by a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

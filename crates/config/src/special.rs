@@ -2,7 +2,7 @@
 
 use crate::numbers::{format_memory, parse_c_integer, parse_memory};
 use crate::setting::{Line, Lines, Origin, Rule, Setting, Text, none_of};
-use crate::words::quote_into;
+use base::words::quote_into;
 
 /// Most addresses that `bind` takes.
 pub const BIND_ADDRESSES_MAX: usize = 16;

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_user_that_stock_servers_write_is_no_news() {
         let plain = |line: &str, password: &str| {
-            let words = crate::words::split(line.as_bytes()).unwrap();
+            let words = base::words::split(line.as_bytes()).unwrap();
             of_line(&words, &Text::from(password)).is_none()
         };
         assert!(plain("user default on nopass ~* &* +@all", ""));

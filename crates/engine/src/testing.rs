@@ -102,7 +102,7 @@ impl<'a> Player<'a> {
 
     fn request(&mut self, client: usize, request: &str) -> String {
         let id = self.client(client);
-        let words = resp::split_words(request.as_bytes()).expect("a request with balanced quotes");
+        let words = base::words::split(request.as_bytes()).expect("a request with balanced quotes");
         let args = OwnedArgs::from_words(words);
         self.engine.execute(self.host, id, args.as_args());
         self.take_propagated();

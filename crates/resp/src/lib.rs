@@ -19,7 +19,6 @@ mod scan;
 pub mod value;
 
 pub use args::{ArgRange, Args, Argv, OwnedArgs};
-pub use inline::{Unbalanced, split_words};
 pub use parser::{Limits, Parsed, Parser, ProtocolError};
 pub use reply::{Deferred, Proto, Reply, write_command};
 pub use value::{Bounds, Decoded, Decoder, Value};

@@ -1,22 +1,39 @@
-//! One configuration line as words, and a word as it is written back.
+//! A line as words, and a word as it is written into a line: of configuration, of a prompt, of an inline request.
 //!
 //! ```text
 //! requirepass  "a \"b\"\x00"   # words: requirepass, a "b"<0>, and then: # is no comment here
 //! ```
 //! Double quotes know `\n \r \t \b \a \xHH` and take any other escaped byte as it is; single quotes know only `\'`.
-//! A closing quote must end its word.
+//! A quote may open inside a word; the closing one must end it. A zero byte ends the line, as it ends a C string.
 
-/// Splits a line into words. `None`: a quote is not closed, or its word goes on behind it.
-#[must_use]
-pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// A line whose quotes do not close, or close in the middle of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unbalanced;
+
+/// Splits a line into words.
+///
+/// # Errors
+/// [`Unbalanced`] when a quote is not closed, or its word goes on behind it.
+pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, Unbalanced> {
     let mut words = Vec::new();
-    let mut rest = skip_space(line);
-    while !rest.is_empty() {
-        let mut word = Vec::new();
-        rest = skip_space(take_word(rest, &mut word)?);
-        words.push(word);
+    let mut word = Vec::new();
+    let mut rest = line;
+    while let Some(after) = next_word(rest, &mut word)? {
+        words.push(std::mem::take(&mut word));
+        rest = after;
     }
-    Some(words)
+    Ok(words)
+}
+
+/// Appends the first word of `line` to `word`; what follows it, or `None` if there is no word.
+///
+/// # Errors
+/// [`Unbalanced`], as [`split`].
+pub fn next_word<'a>(line: &'a [u8], word: &mut Vec<u8>) -> Result<Option<&'a [u8]>, Unbalanced> {
+    match skip_space(line) {
+        [] => Ok(None),
+        rest => take_word(rest, word).map(Some).ok_or(Unbalanced),
+    }
 }
 
 /// Drops leading space; a zero byte ends the line, as it ends a C string.
@@ -29,7 +46,8 @@ fn skip_space(line: &[u8]) -> &[u8] {
 }
 
 /// Space as C's `isspace` sees it.
-pub(crate) fn is_space(byte: u8) -> bool {
+#[must_use]
+pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
@@ -134,41 +152,39 @@ pub fn quote_into(out: &mut Vec<u8>, word: &[u8]) {
 mod tests {
     use super::*;
 
-    fn check(line: &str, expected: Option<&[&str]>) {
-        let got = split(line.as_bytes()).map(|words| {
-            words
-                .iter()
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect::<Vec<_>>()
-        });
-        let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        assert_eq!(got, expected, "{line}");
+    fn check(line: &str, expected: Option<&[&[u8]]>) {
+        let words = split(line.as_bytes()).ok();
+        let expected = expected.map(|words| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
+        assert_eq!(words, expected, "{line}");
     }
 
     #[test]
     fn words_and_quotes() {
         check("", Some(&[]));
-        check("  save 900   1 ", Some(&["save", "900", "1"]));
-        check(r#"a "b c" 'd e'"#, Some(&["a", "b c", "d e"]));
-        check(r#"a "\x41\n\q\\\"""#, Some(&["a", "A\nq\\\""]));
-        check(r"a 'it\'s \n'", Some(&["a", "it's \\n"]));
-        check(r#"a b"c d""#, Some(&["a", "bc d"]));
-        check(r#"save """#, Some(&["save", ""]));
-        check(r##"a # b#c"##, Some(&["a", "#", "b#c"]));
-        check(r#"a "b"#, None);
-        check(r#"a "b"c"#, None);
-        check(r#"a 'b"#, None);
-        check("a \0 b", Some(&["a"]));
+        check(" \t\r\x0b\x0c ", Some(&[]));
+        check("  SET  key\tvalue ", Some(&[b"SET", b"key", b"value"]));
+        check(r#"a "b c" 'd e'"#, Some(&[b"a", b"b c", b"d e"]));
+        check(r#""\x41\x4G\n\r\t\b\a\q\"\\""#, Some(&[b"Ax4G\n\r\t\x08\x07q\"\\"]));
+        check(r"'it\'s \n \x41'", Some(&[br"it's \n \x41"]));
+        check(r#"a b"c d""#, Some(&[b"a", b"bc d"]));
+        check(r#""" '' save """#, Some(&[b"", b"", b"save", b""]));
+        check("a\x0bb", Some(&[b"a\x0bb"]));
+        check(r##"a # b#c"##, Some(&[b"a", b"#", b"b#c"]));
+        check(r#""a" b"#, Some(&[b"a", b"b"]));
+        check("a \0 b", Some(&[b"a"]));
+        for unbalanced in [r#"a "b"#, r#""a"b"#, "'a", "\"a\\", r#"""""#, "\"a\0\""] {
+            check(unbalanced, None);
+        }
     }
 
     #[test]
     fn a_quoted_word_reads_back_as_it_was() {
-        let mut rng = base::Rng::new(5);
+        let mut rng = crate::Rng::new(5);
         for _ in 0..2_000 {
             let word: Vec<u8> = (0..rng.below(12)).map(|_| rng.below(256) as u8).collect();
             let mut line = Vec::new();
             quote_into(&mut line, &word);
-            assert_eq!(split(&line), Some(vec![word]));
+            assert_eq!(split(&line), Ok(vec![word]));
         }
     }
 }
