@@ -7,7 +7,7 @@ mod suite;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,7 +112,14 @@ impl LeftOut {
     }
 }
 
-/// Where files of the suite are run.
+/// Where the files of one lane run.
+struct Lane {
+    dir: PathBuf,
+    /// The first of its ports.
+    port: u16,
+}
+
+/// What is run, and where.
 struct Bench<'a> {
     suite: &'a Path,
     program: &'a Program,
@@ -129,10 +136,17 @@ impl Bench<'_> {
             for lane in 0..lanes.clamp(1, 8) as u16 {
                 let (next, outcomes) = (&next, &outcomes);
                 scope.spawn(move || {
+                    let place = suite::lane(self.suite, lane).map(|dir| Lane {
+                        dir,
+                        port: FIRST_PORT + lane * LANE_PORTS,
+                    });
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(entry) = entries.get(at) else { break };
-                        let outcome = self.run_file(entry, FIRST_PORT + lane * LANE_PORTS);
+                        let outcome = match &place {
+                            Ok(place) => self.run_file(entry, place),
+                            Err(error) => Err(error.to_string().into()),
+                        };
                         *outcomes[at].lock().unwrap_or_else(|poison| poison.into_inner()) = Some(outcome);
                     }
                 });
@@ -147,25 +161,30 @@ impl Bench<'_> {
 
     /// Runs a file. The suite's own timing is tight for a machine that others use too: a file that fails is run once more,
     /// and counts as it does then. Both runs are printed.
-    fn run_file(&self, entry: &Entry, port: u16) -> Result<Outcome> {
-        let outcome = self.try_file(entry, port, "")?;
+    fn run_file(&self, entry: &Entry, lane: &Lane) -> Result<Outcome> {
+        let outcome = self.try_file(entry, lane, "")?;
         if outcome.failures.is_empty() {
             return Ok(outcome);
         }
-        self.try_file(entry, port, "once more: ")
+        self.try_file(entry, lane, "once more: ")
     }
 
     /// Runs a file once; what came of its tests.
-    fn try_file(&self, entry: &Entry, port: u16, note: &str) -> Result<Outcome> {
+    fn try_file(&self, entry: &Entry, lane: &Lane, note: &str) -> Result<Outcome> {
         let start = Instant::now();
-        let file = suite::cut(self.suite, entry)?;
+        let file = suite::cut(&lane.dir, entry)?;
         let mut command = Command::new("timeout");
         command
             .args(["--kill-after=10", &FILE_SECONDS.to_string()])
             .args(["tclsh", "tests/test_helper.tcl", "--single", &file])
-            .args(["--baseport", &port.to_string(), "--portcount", &LANE_PORTS.to_string()])
+            .args([
+                "--baseport",
+                &lane.port.to_string(),
+                "--portcount",
+                &LANE_PORTS.to_string(),
+            ])
             .args(["--clients", "1", "--durable", "--dont-clean"])
-            .current_dir(self.suite);
+            .current_dir(&lane.dir);
         if self.program.path.file_name().is_none_or(|name| name != "redis-server") {
             command.args(["--config", "unbuilt-directives", "warn"]);
         }

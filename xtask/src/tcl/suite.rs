@@ -43,6 +43,27 @@ pub fn prepare(program: &Program) -> Result<PathBuf> {
     Ok(root)
 }
 
+/// A directory like the suite's, in which files can run beside those of other lanes: each run empties `tests/tmp` first.
+pub fn lane(suite: &Path, lane: u16) -> Result<PathBuf> {
+    let dir = suite.with_file_name(format!("lane-{lane}"));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir)?;
+    for entry in std::fs::read_dir(suite)?.flatten() {
+        if entry.file_name() != "tests" {
+            std::os::unix::fs::symlink(entry.path(), dir.join(entry.file_name()))?;
+        }
+    }
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(suite.join("tests"))
+        .arg(&dir)
+        .status()?;
+    if !copied.success() {
+        bail!("copying the suite to {} failed", dir.display());
+    }
+    Ok(dir)
+}
+
 trait OrElse<T> {
     fn context(self, why: impl FnOnce() -> String) -> Result<T>;
 }
@@ -55,10 +76,12 @@ impl<T> OrElse<T> for Option<T> {
 
 fn unpacked(home: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(home).ok()?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.join("tests").join("test_helper.tcl").is_file())
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        let is_lane = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("lane-"));
+        !is_lane && path.join("tests").join("test_helper.tcl").is_file()
+    })
 }
 
 /// Fetches the source package with a temporary configuration of apt, made of the machine's own sources.
