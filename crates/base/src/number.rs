@@ -86,9 +86,40 @@ pub fn parse_f64_loosely(text: &[u8]) -> Option<f64> {
     read_f64(&text[start..]).map(|(value, _)| value)
 }
 
+/// Reads digits, perhaps with a point among them, whose number and power of ten are both doubles: dividing one by the other
+/// then rounds once, as it must. `None` where that is not so, whatever the text is.
+#[inline]
+fn read_short_decimal(magnitude: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    // Fifteen digits are less than 2⁵³.
+    if magnitude.len() > 16 {
+        return None;
+    }
+    let mut value = 0u64;
+    let mut point = None;
+    for (at, byte) in magnitude.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    match point {
+        None if magnitude.is_empty() || magnitude.len() == 16 => None,
+        None => Some(value as f64),
+        Some(_) if magnitude.len() == 1 => None,
+        Some(at) => Some(value as f64 / POWERS[magnitude.len() - at - 1]),
+    }
+}
+
 /// Reads a double, and says whether it neither overflowed nor became zero by underflow.
 fn read_f64(text: &[u8]) -> Option<(f64, bool)> {
     let (negative, magnitude) = split_sign(text);
+    if let Some(value) = read_short_decimal(magnitude) {
+        return Some((if negative { -value } else { value }, true));
+    }
     let (value, in_range) = match Spelling::of(magnitude)? {
         Spelling::Infinity => (f64::INFINITY, true),
         Spelling::Hexadecimal(hex) => {
@@ -408,6 +439,29 @@ mod tests {
             "1.2.3",
         ] {
             assert_eq!(parse_f64(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    /// Short decimals are read by a way of their own, which must round as the long one does.
+    #[test]
+    fn short_decimals_are_what_the_standard_library_reads() {
+        let mut rng = crate::Rng::new(9);
+        for _ in 0..20_000 {
+            let mut text: String = (0..rng.below(18))
+                .map(|_| (b'0' + rng.below(10) as u8) as char)
+                .collect();
+            if rng.chance(3, 4) {
+                text.insert(rng.below(text.len() as u64 + 1) as usize, '.');
+            }
+            if rng.chance(1, 4) {
+                text.insert(0, '-');
+            }
+            let expected = text.parse::<f64>().ok();
+            assert_eq!(
+                parse_f64(text.as_bytes()).map(f64::to_bits),
+                expected.map(f64::to_bits),
+                "{text:?}"
+            );
         }
     }
 

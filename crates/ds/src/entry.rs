@@ -408,6 +408,12 @@ impl Entry {
         }
     }
 
+    /// Whether the block is at this address, whatever stands above it.
+    #[inline]
+    pub(crate) fn is_at(&self, address: NonNull<u8>) -> bool {
+        (self.0.addr().get() ^ address.addr().get()) & ADDRESS == 0
+    }
+
     /// The reference as a pointer, which is not counted.
     pub(crate) fn as_raw(&self) -> NonNull<u8> {
         self.0

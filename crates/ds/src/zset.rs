@@ -21,7 +21,7 @@ use std::sync::Arc;
 use base::Rng;
 
 use crate::account::{Account, Ledger};
-use crate::entry::{ADDRESS, Entry, upper, with_upper};
+use crate::entry::{Entry, upper, with_upper};
 use crate::hash::KeyHash;
 use crate::object::Container;
 use crate::seq::{Item, Iter, IterBack, Point, Present, Seq};
@@ -51,7 +51,7 @@ impl Ranked {
     }
 
     fn is(&self, entry: NonNull<u8>) -> bool {
-        (self.0.addr().get() ^ entry.addr().get()) & ADDRESS == 0
+        self.entry().is_at(entry)
     }
 
     fn score(&self) -> f64 {
@@ -274,7 +274,7 @@ impl Zset {
         let Some(entry) = self.members.get_to_change(member, hash) else {
             let score = decide(None)?;
             let place = Place { score, member };
-            self.order.prefetch_point(place.point());
+            self.order.prefetch_key(sort_key(score));
             let item = store(&mut self.members, hash, place);
             self.order.insert_at_point(place.point(), item, &mut self.ledger);
             return Some((Placed::Added, score));
@@ -285,7 +285,7 @@ impl Zset {
             return Some((Placed::Unchanged, score));
         }
         let (here, there) = (Place { score: old, member }, Place { score, member });
-        self.order.prefetch_point(there.point());
+        self.order.prefetch_key(sort_key(score));
         let members = &mut self.members;
         let near = self
             .order
@@ -310,8 +310,39 @@ impl Zset {
         Some(score)
     }
 
+    /// Asks the processor for where a member is in the order, which has this entry.
+    pub fn prefetch_place(&self, entry: &Entry) {
+        if let ValueRef::Bytes(bytes) = entry.value()
+            && let Ok(bytes) = bytes.try_into()
+        {
+            self.order.prefetch_key(sort_key(f64::from_le_bytes(bytes)));
+        }
+    }
+
+    /// Takes out the member of this rank.
+    fn remove_at(&mut self, rank: u64) {
+        let entry = self.order.remove(rank, &mut self.ledger).0;
+        // SAFETY: what was in the order is in the table.
+        unsafe { self.members.delete_entry(entry) };
+        // Whoever takes one from an end is likely to come back for the next: the one after it is looked at then, and what
+        // leads to it.
+        let len = self.len();
+        let coming = |steps: u64| if rank == 0 { steps } else { len.wrapping_sub(steps + 1) };
+        if rank == 0 || rank == len {
+            if let Some(next) = self.order.get(coming(0)) {
+                self.members.prefetch_for_write(self.members.hash(next.entry().key()));
+            }
+            if let Some(later) = self.order.get(coming(2)) {
+                later.prefetch();
+            }
+        }
+    }
+
     /// Takes out the members of the ranks from `start` up to, not including, `end`. Panics if they are not there.
     pub fn remove_range(&mut self, start: u64, end: u64) {
+        if end == start + 1 {
+            return self.remove_at(start);
+        }
         let items: Vec<Ranked> = self
             .order
             .iter_from(start)
@@ -319,10 +350,9 @@ impl Zset {
             .copied()
             .collect();
         self.order.remove_range(start, end, &mut self.ledger);
-        for item in &items {
-            let member = item.entry().key().to_vec();
-            let hash = self.members.hash(&member);
-            self.members.delete(&member, hash);
+        for item in items {
+            // SAFETY: what was in the order is in the table.
+            unsafe { self.members.delete_entry(item.0) };
         }
     }
 }

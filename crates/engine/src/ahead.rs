@@ -116,8 +116,16 @@ fn fetch(keyspace: &Keyspace, hints: &[Hint]) {
         }
     }
     Descent::take_down(&mut searches);
-    for search in searches.iter().flatten() {
-        let _ = search.likely();
+    let mut places = [None; SIDE_BY_SIDE];
+    for (place, (search, (entry, hint))) in places.iter_mut().zip(searches.iter().zip(entries.iter().zip(hints))) {
+        let member = search.as_ref().and_then(Descent::likely);
+        *place = entry.zip(member).filter(|_| hint.writes);
+    }
+    // A member that is written to is likely to be moved.
+    for (entry, member) in places.iter().flatten() {
+        if let ValueRef::Zset(zset) = entry.value() {
+            zset.prefetch_place(member);
+        }
     }
 }
 

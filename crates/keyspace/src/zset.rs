@@ -368,30 +368,47 @@ impl<'a> ZsetMut<'a> {
 
     /// Gives `member` this score, which is not NaN, whether it is there or not.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
+        // Nothing is left alone.
+        self.update(member, |_| Some(score))
+            .map_or(Placed::Unchanged, |(placed, _)| placed)
+    }
+
+    /// Gives `member` the score, which is not NaN, that `decide` makes of the one it has, or of none. Gives what that did,
+    /// and the score; or nothing if `decide` leaves the member alone.
+    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<(Placed, f64)> {
         let ZsetRef::Pack(pack) = self.get() else {
-            return self.change(|zset| zset.insert(member, score));
+            return self.change(|zset| zset.update(member, decide));
         };
-        if let Some(at) = pack.find(member, 1) {
-            // Members and scores come in pairs.
-            let old = pack.next(at).map_or(0.0, |at| score_of(pack.get(at)));
-            if old == score {
-                return Placed::Unchanged;
-            }
-            let mut pack = self.value.pack_mut();
-            listpack::delete(&mut pack, at, 2);
-            insert_into_pack(&mut pack, member, score);
-            return Placed::Moved(old);
+        let Some(at) = pack.find(member, 1) else {
+            let score = decide(None)?;
+            self.add(member, score);
+            return Some((Placed::Added, score));
+        };
+        // Members and scores come in pairs.
+        let old = pack.next(at).map_or(0.0, |at| score_of(pack.get(at)));
+        let score = decide(Some(old))?;
+        if old == score {
+            return Some((Placed::Unchanged, score));
         }
-        let fits = pack.len() / 2 < self.limits.entries
-            && member.len() <= self.limits.value_bytes
-            && pack.bytes().len() + member.len() < LISTPACK_BYTES_MAX;
-        if fits {
-            insert_into_pack(&mut self.value.pack_mut(), member, score);
-            return Placed::Added;
+        let mut pack = self.value.pack_mut();
+        listpack::delete(&mut pack, at, 2);
+        insert_into_pack(&mut pack, member, score);
+        Some((Placed::Moved(old), score))
+    }
+
+    /// Adds a member that is not there to a set in one block, which may become a large one.
+    fn add(&mut self, member: &[u8], score: f64) {
+        if let ZsetRef::Pack(pack) = self.get() {
+            let fits = pack.len() / 2 < self.limits.entries
+                && member.len() <= self.limits.value_bytes
+                && pack.bytes().len() + member.len() < LISTPACK_BYTES_MAX;
+            if fits {
+                return insert_into_pack(&mut self.value.pack_mut(), member, score);
+            }
         }
         let zset = large(self.get(), self.value.new_table());
         self.value.replace(NewValue::Object(Object::Zset(Box::new(zset))));
-        self.change(|zset| zset.insert(member, score))
+        self.change(|zset| zset.insert(member, score));
     }
 
     /// Takes `member` out; gives the score it had.

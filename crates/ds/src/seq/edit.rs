@@ -5,12 +5,10 @@
 //! what is only ever appended, or prepended, lies in full leaves.
 
 use super::Item;
-use super::node::{LEN_MAX, Node, Sum, leave, own};
+use super::node::{LEN_MAX, LEN_MIN, Node, Sum, leave, own};
 use super::seek::{Point, Seek};
 use crate::account::Ledger;
 
-/// Nodes with less are evened out with a neighbour.
-const LEN_MIN: usize = LEN_MAX / 4;
 /// Two neighbours with this much together have no room left worth moving items for.
 const PAIR_MAX: usize = 2 * LEN_MAX - 10;
 

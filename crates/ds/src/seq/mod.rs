@@ -17,11 +17,13 @@ mod node;
 mod seek;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use crate::account::{Account, Ledger};
 use edit::Ends;
 use node::Node;
 use seek::{At, Before, Seek};
+use way::Way;
 
 pub use iter::{Iter, IterBack};
 pub use seek::{Point, Present};
@@ -239,12 +241,12 @@ impl<T: Item> Seq<T> {
         index + seek.item(node) as u64
     }
 
-    /// Asks the processor for the leaf in which a point is, or at the end of which.
-    pub fn prefetch_point<B: Fn(&T) -> bool + Copy>(&self, point: Point<B>) {
+    /// Asks the processor for a leaf in which items of this sort key are, or would be.
+    pub fn prefetch_key(&self, key: u64) {
         let Some(mut node) = self.root else { return };
-        let mut point = point;
         while !node.is_leaf() {
-            node = node.child(point.child(node));
+            let after = node.keys().partition_point(|first| *first <= key);
+            node = node.child(after.max(1) - 1);
         }
         node.prefetch_leaf();
     }
@@ -263,6 +265,11 @@ impl<T: Item> Seq<T> {
     fn insert_at(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
         self.weight += item.weight();
         self.len += 1;
+        let way = self.root.and_then(|root| Way::down(root, seek));
+        if let Some(way) = way.filter(Way::has_room) {
+            // SAFETY: the root's reference is ours; there is room.
+            return unsafe { way.insert(item) };
+        }
         let mut root = self.root.take().unwrap_or_else(|| Node::new(0, 1, ledger));
         // SAFETY: the root's reference is ours, and every node holds its children; new nodes have no other holder.
         unsafe {
@@ -297,6 +304,14 @@ impl<T: Item> Seq<T> {
     }
 
     fn remove_at(&mut self, seek: impl Seek<T>, ledger: &mut Ledger) -> T {
+        let way = self.root.and_then(|root| Way::down(root, seek));
+        if let Some(way) = way.filter(Way::has_spare) {
+            // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
+            let item = unsafe { way.remove() };
+            self.len -= 1;
+            self.weight -= item.weight();
+            return item;
+        }
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
@@ -323,6 +338,20 @@ impl<T: Item> Seq<T> {
         B: Fn(&T) -> bool + Copy,
     {
         const { assert!(T::MARKED, "items that tell whether a point is inside a leaf") };
+        if let Some(way) = self.root.and_then(|root| Way::down(root, item)) {
+            if let Some(place) = way.inside(&to) {
+                // SAFETY: the root's reference is ours, and another item is none of the nodes' business.
+                unsafe { way.turn(place, renew()) };
+                return true;
+            }
+            if way.has_spare() {
+                // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
+                let item = unsafe { way.remove() };
+                self.len -= 1;
+                self.weight -= item.weight();
+                return false;
+            }
+        }
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.

@@ -35,6 +35,9 @@ use crate::count::Count32;
 /// The most items of a leaf, and children of an inner node.
 pub(super) const LEN_MAX: usize = 62;
 
+/// Nodes with less are evened out with a neighbour.
+pub(super) const LEN_MIN: usize = LEN_MAX / 4;
+
 const COLUMNS: usize = 4;
 const ITEMS: usize = 0;
 const WEIGHTS: usize = 1;
@@ -287,6 +290,11 @@ impl<T: Item> Node<T> {
         self.len() == LEN_MAX
     }
 
+    #[inline]
+    pub(super) fn has_room(self) -> bool {
+        self.len() < self.capacity()
+    }
+
     pub(super) fn address(self) -> *mut u8 {
         self.header.as_ptr().cast()
     }
@@ -391,6 +399,24 @@ impl<T: Item> Node<T> {
             self.column_at(ITEMS).add(index).write(sum.items);
             self.column_at(WEIGHTS).add(index).write(sum.weight);
             self.column_at(KEYS).add(index).write(sum.key);
+        }
+    }
+
+    /// Adds to what is known of a child, and takes note of another first sort key.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    #[inline]
+    pub(super) unsafe fn change_sum(self, index: usize, items: i64, weight: i64, key: Option<u64>) {
+        assert!(!self.is_leaf() && index < self.len(), "child {index} of {}", self.len());
+        // SAFETY: as promised; in bounds.
+        unsafe {
+            let (below, weights) = (self.column_at(ITEMS).add(index), self.column_at(WEIGHTS).add(index));
+            below.write(below.read().wrapping_add_signed(items));
+            weights.write(weights.read().wrapping_add_signed(weight));
+            if let Some(key) = key {
+                self.column_at(KEYS).add(index).write(key);
+            }
         }
     }
 
@@ -516,12 +542,21 @@ impl<T: Item> Node<T> {
     /// # Safety
     /// - The caller is the only holder, and uses only the result from then on.
     pub(super) unsafe fn fit(self, ledger: &mut Ledger) -> Self {
-        let wanted = capacity_for::<T>(self.level(), (self.len() + 1 + self.len() / 8).min(LEN_MAX));
-        if wanted >= self.capacity() {
+        if !self.would_shrink(self.len()) {
             return self;
         }
         // SAFETY: as promised.
-        unsafe { self.resize(wanted, ledger) }
+        unsafe { self.resize(self.wanted(self.len()), ledger) }
+    }
+
+    /// The capacity that a node of so many elements should have at most.
+    fn wanted(self, len: usize) -> usize {
+        capacity_for::<T>(self.level(), (len + 1 + len / 8).min(LEN_MAX))
+    }
+
+    /// Whether a node of this capacity has much room to give back where there are so many elements.
+    pub(super) fn would_shrink(self, len: usize) -> bool {
+        self.wanted(len) < self.capacity()
     }
 
     /// Puts an item into a leaf that has room.

@@ -373,16 +373,34 @@ impl Table {
         Some(Overwritten { expiry })
     }
 
+    /// Takes out and frees the entry at this address, whatever stands above the address.
+    ///
+    /// # Safety
+    /// - The entry is in the table.
+    pub(crate) unsafe fn delete_entry(&mut self, address: NonNull<u8>) {
+        // SAFETY: the table holds the entry, as promised; the reference ends before anything is changed.
+        let hash = self.hash(unsafe { Entry::from_raw_ref(&address) }.key());
+        let path = self.own_path(hash);
+        if let Some(slot) = path.segment.find_address(address, hash) {
+            self.take_slot(path, slot, hash).leave(&mut self.ledger);
+        }
+    }
+
     fn take_entry(&mut self, key: &[u8], hash: KeyHash) -> Option<Entry> {
         self.get(key, hash)?;
         let path = self.own_path(hash);
         let slot = path.segment.find(key, hash)?;
+        Some(self.take_slot(path, slot, hash))
+    }
+
+    /// Takes out the entry of a slot at the end of an owned path.
+    fn take_slot(&mut self, path: Path, slot: usize, hash: KeyHash) -> Entry {
         // SAFETY: the path is owned.
         let entry = unsafe { path.segment.take(slot) };
         let expiring = i64::from(entry.expiry().is_some());
         path.adjust(-1, -expiring, NEVER);
         self.shrink(path, hash);
-        Some(entry)
+        entry
     }
 
     /// Puts value, expiry and clock of a removed entry under `key`, whatever it had.

@@ -197,6 +197,17 @@ impl Segment {
     /// The slot of `key`.
     #[inline]
     pub(super) fn find(self, key: &[u8], hash: KeyHash) -> Option<usize> {
+        self.find_where(hash, |entry| entry.key() == key)
+    }
+
+    /// The slot of the entry at this address, whatever stands above it.
+    #[inline]
+    pub(super) fn find_address(self, address: NonNull<u8>, hash: KeyHash) -> Option<usize> {
+        self.find_where(hash, |entry| entry.is_at(address))
+    }
+
+    #[inline]
+    fn find_where(self, hash: KeyHash, is: impl Fn(&Entry) -> bool) -> Option<usize> {
         let tag = hash.tag();
         let home = self.home(tag);
         let mut at = home;
@@ -206,7 +217,7 @@ impl Segment {
             let mut candidates = group::with_tag(group, tag);
             while candidates != 0 {
                 let index = candidates.trailing_zeros() as usize;
-                if group[index].as_ref().is_some_and(|entry| entry.key() == key) {
+                if group[index].as_ref().is_some_and(&is) {
                     return Some(at * SLOTS + index);
                 }
                 candidates &= candidates - 1;

@@ -67,27 +67,23 @@ impl Rule {
     /// # Errors
     /// When the sum is no number.
     pub(super) fn apply(self, zset: &mut ZsetMut<'_>, member: &[u8], score: f64) -> Result<Outcome> {
-        let mut score = score;
-        match zset.get().score(member) {
-            None if self.only_existing => return Ok(Outcome::Left),
-            None => {}
-            Some(_) if self.only_new => return Ok(Outcome::Left),
-            Some(old) => {
-                if self.increment {
-                    score += old;
-                    if score.is_nan() {
-                        return Err(Error::fixed("ERR resulting score is not a number (NaN)"));
-                    }
-                }
-                if (self.only_less && score >= old) || (self.only_greater && score <= old) {
-                    return Ok(Outcome::Left);
-                }
-            }
-        }
-        Ok(match zset.insert(member, score) {
-            Placed::Added => Outcome::Added(score),
-            Placed::Moved(_) => Outcome::Updated(score),
-            Placed::Unchanged => Outcome::Same(score),
+        let mut not_a_number = false;
+        let updated = zset.update(member, |old| {
+            let Some(old) = old else {
+                return (!self.only_existing).then_some(score);
+            };
+            let new = if self.increment { old + score } else { score };
+            not_a_number = new.is_nan() && !self.only_new;
+            let forbidden =
+                self.only_new || (self.only_less && new >= old) || (self.only_greater && new <= old) || not_a_number;
+            (!forbidden).then_some(new)
+        });
+        Ok(match updated {
+            None if not_a_number => return Err(Error::fixed("ERR resulting score is not a number (NaN)")),
+            None => Outcome::Left,
+            Some((Placed::Added, score)) => Outcome::Added(score),
+            Some((Placed::Moved(_), score)) => Outcome::Updated(score),
+            Some((Placed::Unchanged, score)) => Outcome::Same(score),
         })
     }
 }
@@ -208,17 +204,19 @@ pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result 
     let key = args.key(1);
     let options = AddOptions::parse(args, rule)?;
     let rule = options.rule;
-    let scores = (options.first..args.len())
+    let first = score(args, options.first)?;
+    // Mostly there is one, which takes no memory.
+    let others = (options.first + 2..args.len())
         .step_by(2)
         .map(|at| score(args, at))
         .collect::<Result<Vec<f64>>>()?;
 
     let slot = ctx.zset_slot(key)?;
     let (mut added, mut updated, mut last) = (0, 0, None);
-    if slot.get().is_some() || !rule.only_existing {
+    if slot.exists() || !rule.only_existing {
         let event = event(if rule.increment { "zincr" } else { "zadd" });
         slot.edit(event, |zset| {
-            for (index, score) in scores.iter().enumerate() {
+            for (index, score) in std::iter::once(&first).chain(&others).enumerate() {
                 match rule.apply(zset, args.get(options.first + 2 * index + 1), *score) {
                     Ok(Outcome::Added(score)) => (added, last) = (added + 1, Some(score)),
                     Ok(Outcome::Updated(score)) => (updated, last) = (updated + 1, Some(score)),

@@ -8,11 +8,15 @@ use keyspace::{ZsetBuilder, ZsetMut, ZsetRef};
 /// The place of one key, where a sorted set is or nothing.
 pub struct ZsetSlot<'c, 'a> {
     slot: KeySlot<'c, 'a>,
+    /// A sorted set is here.
+    exists: bool,
 }
 
 impl<'c, 'a> ZsetSlot<'c, 'a> {
-    pub(crate) fn new(slot: KeySlot<'c, 'a>) -> Self {
-        Self { slot }
+    /// Whether a sorted set is there now.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.exists
     }
 
     /// The sorted set that is there now.
@@ -25,7 +29,7 @@ impl<'c, 'a> ZsetSlot<'c, 'a> {
     /// Changes the sorted set, one without members if there is none. What `change` gives says how many changes it was:
     /// none are no event. The key goes if no member is left.
     pub fn edit<R>(mut self, event: Event, change: impl FnOnce(&mut ZsetMut<'_>) -> (u64, R)) -> R {
-        if self.get().is_none() {
+        if !self.exists {
             self.slot.create(ZsetMut::empty());
         }
         let encodings = self.slot.encodings();
@@ -55,10 +59,11 @@ impl<'a> Writer<'a> {
     /// The place of `key`, where a sorted set is or nothing.
     pub fn zset_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<ZsetSlot<'c, 'a>> {
         let slot = self.key_slot(key);
-        match slot.value() {
-            Some(value) if ZsetRef::of(value).is_none() => Err(Error::WrongType),
-            _ => Ok(ZsetSlot::new(slot)),
-        }
+        let exists = match slot.value() {
+            Some(value) if ZsetRef::of(value).is_none() => return Err(Error::WrongType),
+            value => value.is_some(),
+        };
+        Ok(ZsetSlot { slot, exists })
     }
 }
 
