@@ -22,7 +22,7 @@ use crate::keys::Data;
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::pubsub::PubSub;
-use crate::session::{Blocked, Peer, Session, SessionId, Sessions};
+use crate::session::{Blocked, Kind, Peer, Session, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
@@ -244,7 +244,7 @@ impl Engine {
         self.after(id)
     }
 
-    /// Runs a command of the primary's stream: like [`Self::execute`], but past all gates, and nobody is answered.
+    /// Runs a command of the primary's stream: like [`Self::execute_known`], but past all gates, and nobody is answered.
     /// `judge` sees the reply.
     ///
     /// # Errors
@@ -253,10 +253,11 @@ impl Engine {
         &mut self,
         host: &mut dyn Host,
         id: SessionId,
+        lookup: Lookup,
         args: Args<'_>,
         judge: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
-        let command = self.admit(self.look_up(args), args).map_err(|(_, error)| error)?;
+        let command = self.admit(lookup, args).map_err(|(_, error)| error)?;
         let before = self.sessions[id].out.len();
         if self.queues(id, command) {
             self.queue(id, command, args);
@@ -421,7 +422,7 @@ impl Engine {
             hard_bytes => reply_limit_bytes(session, hard_bytes),
         };
         let concerns_nobody_else =
-            session.is_ordinary() && !self.data.outbox.someone_caches && self.monitors.is_empty();
+            session.only_takes_replies() && !self.data.outbox.someone_caches && self.monitors.is_empty();
         if !(concerns_nobody_else && self.run_straight(id, command, args)) {
             self.run_aside(host, id, command, args);
         }
@@ -440,7 +441,10 @@ impl Engine {
         }
         let session = &mut self.sessions[id];
         let before = session.out.len();
-        self.data.blocking.begin(Chance::Block);
+        self.data.blocking.begin(match session.kind {
+            Kind::Primary => Chance::Answer,
+            Kind::Normal | Kind::Replica => Chance::Block,
+        });
         let seen = Seen::by(session);
         let result = run_on_keys(&mut self.data, spec.handler, seen, self.now, args, &mut session.out);
         let failed = result.is_err();

@@ -240,9 +240,14 @@ impl Session {
     #[must_use]
     #[inline]
     pub fn is_ordinary(&self) -> bool {
-        self.kind == Kind::Normal
-            && self.authenticated
-            && self.transaction.is_none()
+        self.kind == Kind::Normal && self.authenticated && self.only_takes_replies()
+    }
+
+    /// Whether a command leads to its reply and nothing else in this session's output: no queue of MULTI, no messages.
+    #[must_use]
+    #[inline]
+    pub fn only_takes_replies(&self) -> bool {
+        self.transaction.is_none()
             && self.subscriptions.is_none()
             && self.caching.is_none()
             && self.reply_mode == ReplyMode::On

@@ -704,6 +704,12 @@ impl Replication {
         link.command()
     }
 
+    /// Shows up to `count` commands that [`Self::next_command`] is going to give, so that what they need can be fetched; how
+    /// many it showed.
+    pub fn upcoming(&mut self, count: usize, each: impl FnMut(Args<'_>)) -> usize {
+        self.link.as_mut().map_or(0, |link| link.upcoming(count, each))
+    }
+
     /// The command was applied, or queued in its MULTI.
     pub fn on_applied(&mut self) {
         let stream = &mut self.stream;

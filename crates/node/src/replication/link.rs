@@ -9,6 +9,7 @@ use base::DbIndex;
 use engine::host::{Level, NoHost};
 use engine::session::{Kind, Peer};
 use engine::settings::Loading;
+use engine::table::Lookup;
 use engine::{Engine, Flags};
 use repl::{ApplyFailure, LinkDown, Phase};
 use resp::Args;
@@ -140,15 +141,24 @@ pub(super) fn begin_stream(state: &mut ServerState, engine: &mut Engine, db: DbI
     state.replication.primary = Some(id);
 }
 
+/// For so many commands of the stream at once memory is asked for what they will look up.
+const FETCHED_AHEAD: usize = 16;
+
 /// Applies what has come of the primary's stream, as far as it is complete.
 pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
     let mut asked = Vec::new();
+    let mut fetched = 0;
     while let Some(id) = state.replication.primary {
         // CLIENT PAUSE holds the primary's commands back like anybody's; `tick` goes on with them.
         if engine.pauses.in_force().is_some() {
             break;
         }
         let machines = &mut state.replication.machines;
+        if fetched == 0 {
+            fetched = machines.upcoming(FETCHED_AHEAD, |args| engine.note_ahead(id, engine.look_up(args), args));
+            engine.fetch_ahead();
+        }
+        fetched = fetched.saturating_sub(1);
         let Some(incoming) = machines.next_command(engine.now, &mut asked) else {
             break;
         };
@@ -165,10 +175,11 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
 }
 
 fn apply_one(engine: &mut Engine, id: engine::SessionId, args: Args<'_>) -> Result<(), ApplyFailure> {
-    if !belongs_in_a_stream(engine, args) {
+    let lookup = engine.look_up(args);
+    if !belongs_in_a_stream(engine, lookup) {
         return Err(ApplyFailure::Unknown);
     }
-    let judged = engine.execute_internal(&mut NoHost, id, args, judge);
+    let judged = engine.execute_internal(&mut NoHost, id, lookup, args, judge);
     judged.unwrap_or_else(|error| Err(ApplyFailure::Failed(error.text().to_owned())))
 }
 
@@ -183,8 +194,8 @@ fn judge(reply: &[u8]) -> Result<(), ApplyFailure> {
 
 /// Whether a command is one that primaries send. Others have no business in a stream, and some of them would need the server
 /// around the engine.
-fn belongs_in_a_stream(engine: &Engine, args: Args<'_>) -> bool {
-    let engine::table::Lookup::Found(id) = engine.table.look_up(args.get(0), args.try_get(1)) else {
+fn belongs_in_a_stream(engine: &Engine, lookup: Lookup) -> bool {
+    let Lookup::Found(id) = lookup else {
         return false;
     };
     let command = &engine.table[id];

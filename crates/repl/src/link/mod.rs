@@ -683,6 +683,14 @@ impl Link {
         }
     }
 
+    /// See [`crate::Replication::upcoming`].
+    pub(crate) fn upcoming(&mut self, count: usize, each: impl FnMut(Args<'_>)) -> usize {
+        match &mut self.state {
+            State::Streaming(streaming) => streaming.reader.upcoming(count, each),
+            _ => 0,
+        }
+    }
+
     /// The command that [`Self::find_command`] moved to.
     pub(crate) fn command(&self) -> Option<Incoming<'_>> {
         let State::Streaming(streaming) = &self.state else {

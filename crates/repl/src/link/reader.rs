@@ -54,7 +54,16 @@ pub(super) struct Reader {
     in_transaction: bool,
     parser: Parser,
     argv: Argv,
+    /// The words of a command that is only looked at.
+    ahead: Argv,
 }
+
+/// A primary may send what it likes.
+const NO_LIMITS: Limits = Limits {
+    bulk_bytes: u64::MAX,
+    authenticated: true,
+    query_buffer_bytes: u64::MAX,
+};
 
 impl Reader {
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -93,12 +102,7 @@ impl Reader {
     /// Finds the command at the front. Until [`Self::pass`] it stays there.
     pub(super) fn front(&mut self) -> Front {
         self.let_go();
-        let limits = Limits {
-            bulk_bytes: u64::MAX,
-            authenticated: true,
-            query_buffer_bytes: u64::MAX,
-        };
-        match self.parser.parse(&self.bytes[self.at..], &limits, &mut self.argv) {
+        match self.parser.parse(&self.bytes[self.at..], &NO_LIMITS, &mut self.argv) {
             Parsed::Command { consumed } => {
                 self.length = consumed;
                 let meaning = meaning(self.args());
@@ -113,6 +117,23 @@ impl Reader {
             Parsed::Incomplete => Front::Incomplete,
             Parsed::Error(error) => Front::Error(error),
         }
+    }
+
+    /// Shows up to `count` commands, from the front on, that are whole; how many there were. A look ahead: it moves nothing.
+    pub(super) fn upcoming(&mut self, count: usize, mut each: impl FnMut(Args<'_>)) -> usize {
+        if self.parser.in_multibulk() {
+            return 0;
+        }
+        let mut at = self.at;
+        for seen in 0..count {
+            let rest = &self.bytes[at..];
+            let Parsed::Command { consumed } = Parser::new().parse(rest, &NO_LIMITS, &mut self.ahead) else {
+                return seen;
+            };
+            each(self.ahead.args(rest));
+            at += consumed;
+        }
+        count
     }
 
     /// The words of the command at the front.
@@ -206,6 +227,23 @@ mod tests {
             got.extend(units(&mut reader));
             assert_eq!(got, expected, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_look_ahead_sees_what_will_come_and_moves_nothing() {
+        let mut reader = Reader::default();
+        reader.push(b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n*2\r\n$3\r\nDEL\r\n$1\r\n");
+        let mut seen = Vec::new();
+        for count in [0, 1, 9] {
+            let shown = reader.upcoming(count, |args| seen.push(args.get(0).to_vec()));
+            assert_eq!(shown, count.min(2));
+        }
+        assert_eq!(seen, [b"PING", b"PING", b"INCR"]);
+        assert_eq!(units(&mut reader).len(), 2);
+        // The rest of a request is on its way: what it is cannot be told without it.
+        assert_eq!(reader.upcoming(9, |_| panic!("nothing is whole")), 0);
+        reader.push(b"x\r\n");
+        assert_eq!(units(&mut reader).len(), 1);
     }
 
     #[test]
