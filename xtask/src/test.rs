@@ -54,6 +54,8 @@ pub fn run(args: &Args) -> Result<bool> {
         part(&mut report, &["tcl"])?;
         part(&mut report, &["memcheck"])?;
         report.case("bench runs", || bench(quick));
+        report.case("bounds are measured", bounds);
+        part(&mut report, &["bench", "soak", "--seconds", "20", "--profile", "fast"])?;
         // The checks themselves: harmed on purpose, they must fail.
         for words in [
             &["tutorial", "--tamper"][..],
@@ -68,6 +70,7 @@ pub fn run(args: &Args) -> Result<bool> {
                 "partial resync",
             ],
             &["faults", "--trials", "2", "--tamper"],
+            &["bench", "soak", "--seconds", "20", "--profile", "fast", "--tamper"],
         ] {
             report.case(&format!("fails when it should: {}", words[0]), || must_fail(words));
         }
@@ -87,6 +90,18 @@ fn bench(quick: bool) -> Result<String> {
     }
     print!("{}", String::from_utf8_lossy(&output.stdout));
     Ok(String::new())
+}
+
+/// The bounds, small: that they are measured, and what comes out. Verdicts are for a machine at rest and full sizes.
+fn bounds() -> Result<String> {
+    let words = ["bench", "bounds", "--quick", "--rounds", "3", "--profile", "fast"];
+    let output = own(&words)?.output().context(|| "starting the benchmark of bounds")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    match text.lines().rev().find_map(closing_line) {
+        Some((kept, missed)) => Ok(format!("{kept} kept, {missed} missed")),
+        None => bail!("it did not end: {}", String::from_utf8_lossy(&output.stderr)),
+    }
 }
 
 fn cargo(args: &[&str]) -> Result<String> {

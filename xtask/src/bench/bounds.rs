@@ -4,6 +4,7 @@
 //! is missed when the longest *step* is over it, by the median of the step's rounds: what the machine adds falls on other
 //! steps in each round. The longest single time of all stands beside it.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -60,13 +61,17 @@ impl Plan {
 pub fn run(args: &Args) -> Result<bool> {
     let plan = Plan::of(args)?;
     let profile = args.value("profile").unwrap_or("release");
-    build_example(profile)?;
+    let program = match args.path("program") {
+        Some(path) => path,
+        None => build_example(profile)?,
+    };
+    let program = program.as_path();
     let server = build::subject_in(args, profile)?;
     println!(
         "Pauses in microseconds. A step (one write, one freeze) is timed alone, in {} rounds of the same steps; its own time is\n\
-         the shorter of wall and processor time. Steps on shared data find nothing of it in the processor's caches; with `code\n\
-         cold too` not even the program, with `nothing frozen` a plain write so. Columns: the median step; the longest step, by\n\
-         the median of its rounds, which the bound holds for; the longest single time seen\n",
+         the shorter of wall and processor time. Steps on shared data find nothing of it in the processor's caches, only the\n\
+         program; with `code cold too` not even that; `nothing frozen` is a plain write to cold data. Columns: the median step;\n\
+         the longest step, by the median of its rounds, which the bound holds for; the longest single time seen\n",
         plan.rounds
     );
     println!(
@@ -74,21 +79,21 @@ pub fn run(args: &Args) -> Result<bool> {
         "", "steps", "median", "longest", "seen once", "bound"
     );
     let mut sheet = Sheet::default();
-    snapshots(&plan, profile, &mut sheet)?;
-    growth(&plan, profile, &mut sheet)?;
+    snapshots(&plan, program, &mut sheet)?;
+    growth(&plan, program, &mut sheet)?;
     for kind in ["hash", "set", "zset", "list", "stream"] {
-        for figure in measure(profile, kind, plan.members, plan.rounds)? {
+        for figure in measure(program, kind, plan.members, plan.rounds)? {
             let name = format!("{} to a frozen {kind} of {}", figure.name, count(plan.members));
             match figure.name.as_str() {
-                "code cold too" => reference(&name, &figure),
+                "code cold too" => reference("  the same, code cold too", &figure),
                 _ => sheet.pause(&name, &figure, COLLECTION_NS),
             }
         }
     }
-    for figure in measure(profile, "setbit", plan.string_bytes, plan.rounds)? {
+    for figure in measure(program, "setbit", plan.string_bytes, plan.rounds)? {
         let name = format!("{}, SETBIT in a frozen {} MB", figure.name, plan.string_bytes >> 20);
         match figure.name.as_str() {
-            "code cold too" => reference(&name, &figure),
+            "code cold too" => reference("  the same, code cold too", &figure),
             _ => sheet.pause(&name, &figure, COLLECTION_NS),
         }
     }
@@ -168,30 +173,30 @@ impl Figure {
     }
 }
 
-fn build_example(profile: &str) -> Result<()> {
+/// The program that measures.
+fn build_example(profile: &str) -> Result<PathBuf> {
     let words = ["build", "--quiet", "--profile", profile, "--package", "skein-node"];
     if !build::cargo(&[&words[..], &["--example", "bounds"]].concat())? {
         bail!("the program that measures does not build");
     }
-    Ok(())
+    Ok(build::target_dir().join(profile).join("examples").join("bounds"))
 }
 
 /// Runs one part in a process of its own.
-fn measure(profile: &str, part: &str, size: u64, rounds: u64) -> Result<Vec<Figure>> {
-    measure_with(None, profile, part, size, rounds)
+fn measure(program: &Path, part: &str, size: u64, rounds: u64) -> Result<Vec<Figure>> {
+    measure_with(None, program, part, size, rounds)
 }
 
 fn measure_with(
     variables: Option<(&str, &str)>,
-    profile: &str,
+    program: &Path,
     part: &str,
     size: u64,
     rounds: u64,
 ) -> Result<Vec<Figure>> {
-    let program = build::target_dir().join(profile).join("examples").join("bounds");
     let output = Command::new("taskset")
         .args(["-c", &SERVER_CPU.to_string()])
-        .arg(&program)
+        .arg(program)
         .args([part, &size.to_string(), &rounds.to_string()])
         .envs(variables)
         .stdin(Stdio::null())
@@ -213,10 +218,10 @@ fn measure_with(
 
 /// Growth as the server grows, and again without the huge pages that the allocator asks for: where the kernel has to clear
 /// 2 MB at once, whoever asked for the first byte of them waits.
-fn growth(plan: &Plan, profile: &str, sheet: &mut Sheet) -> Result<()> {
+fn growth(plan: &Plan, program: &Path, sheet: &mut Sheet) -> Result<()> {
     let rounds = plan.rounds.min(5);
     for (how, variables) in [("", None), (", small pages", Some(("MIMALLOC_ALLOW_THP", "0")))] {
-        for figure in measure_with(variables, profile, "growth", plan.growth, rounds)? {
+        for figure in measure_with(variables, program, "growth", plan.growth, rounds)? {
             let name = format!("an insert, 0 to {} keys{how}", count(plan.growth));
             match variables {
                 None => sheet.pause(&name, &figure, GROWTH_NS),
@@ -227,10 +232,10 @@ fn growth(plan: &Plan, profile: &str, sheet: &mut Sheet) -> Result<()> {
     Ok(())
 }
 
-fn snapshots(plan: &Plan, profile: &str, sheet: &mut Sheet) -> Result<()> {
+fn snapshots(plan: &Plan, program: &Path, sheet: &mut Sheet) -> Result<()> {
     let mut freezes = Vec::new();
     for keys in plan.keys {
-        for figure in measure(profile, "snapshot", keys, plan.rounds)? {
+        for figure in measure(program, "snapshot", keys, plan.rounds)? {
             let (name, bound) = match figure.name.as_str() {
                 "freeze" => {
                     freezes.push((keys as f64, figure.longest));
@@ -240,10 +245,14 @@ fn snapshots(plan: &Plan, profile: &str, sheet: &mut Sheet) -> Result<()> {
                     format!("first write after it, {} keys, cold", count(keys)),
                     FIRST_WRITE_NS,
                 ),
-                _ => (
+                "shared segment" => (
                     format!("first write to a segment, {} keys", count(keys)),
                     FIRST_WRITE_NS,
                 ),
+                other => {
+                    reference(&format!("  the same, {other}"), &figure);
+                    continue;
+                }
             };
             sheet.pause(&name, &figure, bound);
         }

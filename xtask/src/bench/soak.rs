@@ -35,7 +35,7 @@ use watch::{Memory, Outlier, Probe, unexplained};
 const BACKLOG: &str = "4mb";
 const CATCH_UP: Duration = Duration::from_secs(120);
 const WRITERS: u64 = 3;
-/// Below this there is no telling growth from warming up.
+/// Below this there is no telling growth from warming up, nor a rare stall from a busy machine; equal data is always judged.
 const JUDGED_SECONDS: u64 = 120;
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -177,16 +177,22 @@ impl Soak {
         report.case("snapshots and cuts took place", || {
             self.disturber.counts.ensure_all(&self.primary, seconds)
         });
+        let judged = seconds >= JUDGED_SECONDS || self.tamper;
         let latencies = (self.probe.stop(), self.machine.stop());
         report.case("no latency above 50 ms that the machine does not show", || {
             let (probe, machine) = (latencies.0?, latencies.1?);
-            let note = format!("skein {}; null server {}", probe.summary(), machine.summary());
+            let how = if judged { "" } else { "too short to be judged; " };
+            let note = format!("{how}skein {}; null server {}", probe.summary(), machine.summary());
             let bad = unexplained(&probe.outliers, &machine.outliers);
             let shown: Vec<String> = bad.iter().take(5).map(Outlier::to_string).collect();
-            ensure!(bad.is_empty(), "{} of them: {}; {note}", bad.len(), shown.join(", "));
+            ensure!(
+                !judged || bad.is_empty(),
+                "{} of them: {}; {note}",
+                bad.len(),
+                shown.join(", ")
+            );
             Ok(note)
         });
-        let judged = seconds >= JUDGED_SECONDS || self.tamper;
         report.case("memory does not grow over the second half", || {
             self.memory.judge(judged)
         });

@@ -13,7 +13,7 @@
 //!
 //! Before a step that is measured cold, so much memory is read that nothing is left in the processor's caches; then some
 //! writes of the same kind go to another database, so that the program's code is there again as in a server at work, and of
-//! the dataset nothing. `code cold too` leaves those out, and `nothing frozen` is a plain write to compare that with.
+//! the dataset nothing. `code cold too` leaves those out, and `nothing frozen` is a plain write to compare with.
 //!
 //! `cargo run --release -p skein-node --example bounds -- PART SIZE ROUNDS`, and `cargo xtask bench bounds` for all of it.
 //! What is printed is for that task: tab-separated name, steps, median, longest step, longest single time, all in

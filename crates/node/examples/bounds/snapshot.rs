@@ -48,7 +48,7 @@ pub fn run(keys: u64, rounds: u64) {
         }
         drop(frozen);
         for number in &chosen {
-            nothing_frozen.push(round, cold.everything(&mut server, &set(*number, round)));
+            nothing_frozen.push(round, cold.data(&mut server, &set(*number, round)));
         }
     }
     freezes.print("freeze");
