@@ -209,7 +209,8 @@ impl Generator<'_> {
                 _ => self.between(-300, 300),
             },
             "score" => match self.rng.below(30) {
-                0 => self.one_of(FLOATS),
+                // Stock takes the sign from a zero in a listpack, and which sets were once listpacks is its own affair.
+                0 => self.one_of(FLOATS.strip_suffix(&["-0.0"]).unwrap_or(FLOATS)),
                 1 => self.one_of(&[
                     "inf",
                     "-inf",
