@@ -411,6 +411,15 @@ fn reply_mode(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// Whether word `at` is ON.
+fn on_or_off(args: Args<'_>, at: usize) -> Result<bool> {
+    match () {
+        () if args.is(at, "on") => Ok(true),
+        () if args.is(at, "off") => Ok(false),
+        () => Err(Error::Syntax),
+    }
+}
+
 static NO_EVICT: Spec = Spec {
     name: "no-evict",
     summary: "Lets client eviction pass this connection over.",
@@ -419,11 +428,7 @@ static NO_EVICT: Spec = Spec {
     flags: ADMIN,
     args: "ON|OFF",
     handler: Handler::Server(|ctx, args| {
-        ctx.session_mut().no_evict = match (args.is(2, "on"), args.is(2, "off")) {
-            (true, _) => true,
-            (_, true) => false,
-            _ => return Err(Error::Syntax),
-        };
+        ctx.session_mut().no_evict = on_or_off(args, 2)?;
         ctx.reply.ok();
         Ok(())
     }),
@@ -437,11 +442,7 @@ static NO_TOUCH: Spec = Spec {
     arity: Arity::Exactly(3),
     args: "<ON|OFF>",
     handler: Handler::Server(|ctx, args| {
-        ctx.session_mut().no_touch = match (args.is(2, "on"), args.is(2, "off")) {
-            (true, _) => true,
-            (_, true) => false,
-            _ => return Err(Error::Syntax),
-        };
+        ctx.session_mut().no_touch = on_or_off(args, 2)?;
         ctx.reply.ok();
         Ok(())
     }),

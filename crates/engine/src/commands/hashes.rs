@@ -238,16 +238,7 @@ const WHOLE: Spec = Spec {
 pub static HKEYS: Spec = Spec {
     name: "hkeys",
     summary: "Returns the names of all fields.",
-    handler: Handler::Read(|ctx, args| {
-        let Some(hash) = ctx.keys.hash(args.key(1))? else {
-            ctx.reply.array(0);
-            return Ok(());
-        };
-        ctx.reply.array(hash.len() as usize);
-        hash.iter()
-            .for_each(|field| StrRef::from(field.name).write_to(&mut ctx.reply));
-        Ok(())
-    }),
+    handler: Handler::Read(|ctx, args| of_each_field(ctx, args, |field| StrRef::from(field.name))),
     ..WHOLE
 };
 
@@ -255,18 +246,20 @@ pub static HKEYS: Spec = Spec {
 pub static HVALS: Spec = Spec {
     name: "hvals",
     summary: "Returns the values of all fields.",
-    handler: Handler::Read(|ctx, args| {
-        let Some(hash) = ctx.keys.hash(args.key(1))? else {
-            ctx.reply.array(0);
-            return Ok(());
-        };
-        ctx.reply.array(hash.len() as usize);
-        hash.iter()
-            .for_each(|field| StrRef::from(field.value).write_to(&mut ctx.reply));
-        Ok(())
-    }),
+    handler: Handler::Read(|ctx, args| of_each_field(ctx, args, |field| StrRef::from(field.value))),
     ..WHOLE
 };
+
+/// Replies with a part of every field.
+fn of_each_field(ctx: &mut ReadCtx<'_>, args: Args<'_>, part: for<'a> fn(Field<'a>) -> StrRef<'a>) -> Result {
+    let Some(hash) = ctx.keys.hash(args.key(1))? else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    ctx.reply.array(hash.len() as usize);
+    hash.iter().for_each(|field| part(field).write_to(&mut ctx.reply));
+    Ok(())
+}
 
 /// HGETALL key
 pub static HGETALL: Spec = Spec {

@@ -6,17 +6,29 @@ use crate::pubsub::Scope;
 use crate::{Arity, Category, Error, Flags, Handler, KeyFlags, KeySpec, Result, ServerCtx, Spec};
 use resp::Args;
 
-const PUBLISHING: Flags = Flags::PUBSUB
-    .or(Flags::LOADING)
-    .or(Flags::STALE)
-    .or(Flags::FAST)
-    .or(Flags::MAY_REPLICATE);
+const PUBLISHING: Spec = Spec {
+    arity: Arity::Exactly(3),
+    category: Category::Pubsub,
+    flags: Flags::PUBSUB
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::FAST)
+        .or(Flags::MAY_REPLICATE),
+    ..Spec::BASE
+};
 
-const LISTENING: Flags = Flags::PUBSUB
-    .or(Flags::NO_SCRIPT)
-    .or(Flags::LOADING)
-    .or(Flags::STALE)
-    .or(Flags::PUBSUB_MODE);
+/// What begins listening, and with another arity what ends it.
+const LISTENING: Spec = Spec {
+    since: "2.0.0",
+    arity: Arity::AtLeast(2),
+    category: Category::Pubsub,
+    flags: Flags::PUBSUB
+        .or(Flags::NO_SCRIPT)
+        .or(Flags::LOADING)
+        .or(Flags::STALE)
+        .or(Flags::PUBSUB_MODE),
+    ..Spec::BASE
+};
 
 const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::NOT_KEY)];
 
@@ -27,12 +39,10 @@ pub static PUBLISH: Spec = Spec {
     since: "2.0.0",
     complexity: "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number \
                  of subscribed patterns (by any client).",
-    arity: Arity::Exactly(3),
-    category: Category::Pubsub,
-    flags: PUBLISHING.or(Flags::SENTINEL),
+    flags: PUBLISHING.flags.or(Flags::SENTINEL),
     args: "channel message",
     handler: Handler::Server(|ctx, args| publish(ctx, args, Scope::Channel)),
-    ..Spec::BASE
+    ..PUBLISHING
 };
 
 /// SPUBLISH shardchannel message
@@ -41,13 +51,10 @@ pub static SPUBLISH: Spec = Spec {
     summary: "Sends a message to the subscribers of a shard channel.",
     since: "7.0.0",
     complexity: "O(N) where N is the number of clients subscribed to the receiving shard channel.",
-    arity: Arity::Exactly(3),
     keys: &[KeySpec::at(1, KeyFlags::NOT_KEY)],
-    category: Category::Pubsub,
-    flags: PUBLISHING,
     args: "shardchannel message",
     handler: Handler::Server(|ctx, args| publish(ctx, args, Scope::Shard)),
-    ..Spec::BASE
+    ..PUBLISHING
 };
 
 /// Delivers to the listeners of this server, and passes the message on to replicas.
@@ -63,28 +70,22 @@ fn publish(ctx: &mut ServerCtx<'_>, args: Args<'_>, scope: Scope) -> Result {
 pub static SUBSCRIBE: Spec = Spec {
     name: "subscribe",
     summary: "Listens to channels.",
-    since: "2.0.0",
     complexity: "O(N) where N is the number of channels to subscribe to.",
-    arity: Arity::AtLeast(2),
-    category: Category::Pubsub,
-    flags: LISTENING.or(Flags::SENTINEL),
+    flags: LISTENING.flags.or(Flags::SENTINEL),
     args: "channel [channel ...]",
     handler: Handler::Server(|ctx, args| subscribe(ctx, args, Scope::Channel)),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// PSUBSCRIBE pattern [pattern ...]
 pub static PSUBSCRIBE: Spec = Spec {
     name: "psubscribe",
     summary: "Listens to all channels whose names fit patterns.",
-    since: "2.0.0",
     complexity: "O(N) where N is the number of patterns the client is already subscribed to.",
-    arity: Arity::AtLeast(2),
-    category: Category::Pubsub,
-    flags: LISTENING.or(Flags::SENTINEL),
+    flags: LISTENING.flags.or(Flags::SENTINEL),
     args: "pattern [pattern ...]",
     handler: Handler::Server(|ctx, args| subscribe(ctx, args, Scope::Pattern)),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// SSUBSCRIBE shardchannel [shardchannel ...]
@@ -93,10 +94,7 @@ pub static SSUBSCRIBE: Spec = Spec {
     summary: "Listens to shard channels.",
     since: "7.0.0",
     complexity: "O(N) where N is the number of shard channels to subscribe to.",
-    arity: Arity::AtLeast(2),
     keys: SHARD_CHANNELS,
-    category: Category::Pubsub,
-    flags: LISTENING,
     args: "shardchannel [shardchannel ...]",
     handler: Handler::Server(|ctx, args| {
         if ctx.engine.in_exec() {
@@ -104,36 +102,32 @@ pub static SSUBSCRIBE: Spec = Spec {
         }
         subscribe(ctx, args, Scope::Shard)
     }),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// UNSUBSCRIBE [channel [channel ...]]
 pub static UNSUBSCRIBE: Spec = Spec {
     name: "unsubscribe",
     summary: "Listens to channels no more; without names, to none.",
-    since: "2.0.0",
     complexity: "O(N) where N is the number of clients already subscribed to a channel.",
     arity: Arity::AtLeast(1),
-    category: Category::Pubsub,
-    flags: LISTENING.or(Flags::SENTINEL),
+    flags: LISTENING.flags.or(Flags::SENTINEL),
     args: "[channel [channel ...]]",
     handler: Handler::Server(|ctx, args| unsubscribe(ctx, args, Scope::Channel)),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// PUNSUBSCRIBE [pattern [pattern ...]]
 pub static PUNSUBSCRIBE: Spec = Spec {
     name: "punsubscribe",
     summary: "Listens to what fits patterns no more; without patterns, to none.",
-    since: "2.0.0",
     complexity: "O(N+M) where N is the number of patterns the client is already subscribed and M is the number of total \
                  patterns subscribed in the system (by any client).",
     arity: Arity::AtLeast(1),
-    category: Category::Pubsub,
-    flags: LISTENING.or(Flags::SENTINEL),
+    flags: LISTENING.flags.or(Flags::SENTINEL),
     args: "[pattern [pattern ...]]",
     handler: Handler::Server(|ctx, args| unsubscribe(ctx, args, Scope::Pattern)),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// SUNSUBSCRIBE [shardchannel [shardchannel ...]]
@@ -144,11 +138,9 @@ pub static SUNSUBSCRIBE: Spec = Spec {
     complexity: "O(N) where N is the number of clients already subscribed to a shard channel.",
     arity: Arity::AtLeast(1),
     keys: SHARD_CHANNELS,
-    category: Category::Pubsub,
-    flags: LISTENING,
     args: "[shardchannel [shardchannel ...]]",
     handler: Handler::Server(|ctx, args| unsubscribe(ctx, args, Scope::Shard)),
-    ..Spec::BASE
+    ..LISTENING
 };
 
 /// The kind of message that answers a subscription, and its end.
