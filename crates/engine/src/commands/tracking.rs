@@ -166,8 +166,7 @@ pub(super) static CACHING: Spec = Spec {
 };
 
 fn caching(ctx: &mut ServerCtx<'_>, args: Args<'_>) -> Result {
-    let caching = ctx.session_mut().caching.as_deref_mut();
-    let Some(caching) = caching.filter(|caching| caching.remember != Remember::All) else {
+    let Some(caching) = ctx.session_mut().caching.as_deref_mut() else {
         return Err(Error::fixed(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode \
              enabled",
@@ -354,6 +353,25 @@ mod tests {
             ERR Unrecognized option 'LIB'
             > CLIENT SETINFO lib-ver 1.2
             OK
+            ",
+        );
+    }
+
+    #[test]
+    fn what_is_asked_of_one_mode_says_so_in_the_others() {
+        // In the plain mode the answer was that of a client that does not track at all.
+        check_in_resp3(
+            "
+            > CLIENT CACHING YES
+            ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled
+            > CLIENT TRACKING ON
+            OK
+            > CLIENT CACHING YES
+            ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.
+            > CLIENT CACHING NO
+            ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.
+            > CLIENT CACHING MAYBE
+            ERR syntax error
             ",
         );
     }
