@@ -147,7 +147,8 @@ fn figure(plans: &Plans, program: &Program, row: &Row) -> Result<Figure> {
         let commands = elements as u64;
         fill(&mut client, done..commands, row.command)?;
         done = commands;
-        let resident = status_kb(server.pid(), "VmRSS")? - before;
+        // A small fill may fit into what was resident before.
+        let resident = status_kb(server.pid(), "VmRSS")?.saturating_sub(before);
         all.push((resident * 1024) as f64 / commands as f64);
     }
     Ok(Figure {

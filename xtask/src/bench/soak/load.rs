@@ -13,7 +13,7 @@ const PIPELINE: usize = 32;
 /// Keys of each type.
 const KEYS: u64 = 5_000;
 /// Members of the one large collection of each type.
-const LARGE: u64 = 50_000;
+const LARGE: u64 = 20_000;
 const SMALL: u64 = 60;
 /// Writers and readers give way to replicas by so much.
 const NICENESS: i32 = 10;
@@ -69,23 +69,24 @@ fn value(rng: &mut Rng) -> String {
     text
 }
 
-/// Brings the dataset to about the size that it keeps.
+/// Brings the dataset to the size that it keeps: the large stream is the last to be full, and gets one write in eighty.
 pub fn fill(server: &Server) -> Result<()> {
+    const BATCH: usize = 500;
     let mut client = server.client()?;
     let mut rng = Rng::new(77);
-    for _ in 0..(1_200_000 / PIPELINE) {
-        batch(&mut client, &mut rng, write)?;
+    for _ in 0..(LARGE as usize * 80 / BATCH) {
+        batch(&mut client, &mut rng, write, BATCH)?;
     }
     Ok(())
 }
 
-fn batch(client: &mut Client, rng: &mut Rng, make: fn(&mut Rng) -> String) -> Result<()> {
+fn batch(client: &mut Client, rng: &mut Rng, make: fn(&mut Rng) -> String, count: usize) -> Result<()> {
     let mut out = Vec::new();
-    for _ in 0..PIPELINE {
+    for _ in 0..count {
         write_command(&mut out, &make(rng).split(' ').collect::<Vec<_>>());
     }
     client.send_raw(&out)?;
-    for _ in 0..PIPELINE {
+    for _ in 0..count {
         let reply = client.reply()?;
         // A replica that loads, or has lost its primary, says so.
         let error = reply
@@ -133,8 +134,8 @@ impl Worker {
             let mut rng = Rng::new(seed);
             while !stop.load(Ordering::Relaxed) {
                 match kind {
-                    Kind::Writer => batch(&mut client, &mut rng, write)?,
-                    Kind::Reader => batch(&mut client, &mut rng, read)?,
+                    Kind::Writer => batch(&mut client, &mut rng, write, PIPELINE)?,
+                    Kind::Reader => batch(&mut client, &mut rng, read, PIPELINE)?,
                     Kind::Leak => leak(&mut client, count.load(Ordering::Relaxed))?,
                 }
                 count.fetch_add(PIPELINE as u64, Ordering::Relaxed);
