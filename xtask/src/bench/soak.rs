@@ -91,8 +91,8 @@ impl Soak {
             replicas.push((replica, proxy));
         }
         let null = Null::start()?;
-        let probe = Probe::start(primary.port())?;
-        let machine = Probe::start(null.port())?;
+        let probe = Probe::start(primary.port(), primary.pid())?;
+        let machine = Probe::start(null.port(), null.pid())?;
         let memory = Memory::new(&primary, &replicas[0].0)?;
         let stop = Arc::new(AtomicBool::new(false));
         let tamper = args.flag("tamper");

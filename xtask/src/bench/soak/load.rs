@@ -11,10 +11,10 @@ use harness::{Client, Reply, Result, Rng, Server, bail, ensure, process};
 
 const PIPELINE: usize = 32;
 /// Keys of each type.
-const KEYS: u64 = 5_000;
+const KEYS: u64 = 1_500;
 /// Members of the one large collection of each type.
 const LARGE: u64 = 20_000;
-const SMALL: u64 = 60;
+const SMALL: u64 = 40;
 /// Writers and readers give way to replicas by so much.
 const NICENESS: i32 = 10;
 /// Bytes in a second that a leak writes to keys of its own.

@@ -26,15 +26,18 @@ pub struct Outlier {
     /// When it was asked for, since the first probe of this process.
     pub at: Duration,
     pub took: Duration,
+    /// How long the server's main thread wanted a processor meanwhile and had none.
+    pub waited: Duration,
 }
 
 impl fmt::Display for Outlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.0} ms at {:.2} s",
+            "{:.0} ms at {:.2} s ({:.0} ms of it the server waited for a processor)",
             self.took.as_secs_f64() * 1_000.0,
-            self.at.as_secs_f64()
+            self.at.as_secs_f64(),
+            self.waited.as_secs_f64() * 1_000.0
         )
     }
 }
@@ -80,6 +83,13 @@ fn now() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
+/// How long the main thread of a process has waited for a processor so far.
+fn waited(pid: u32) -> Duration {
+    let figures = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = figures.split(' ').nth(1).and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
 /// A thread that asks for a key once a millisecond.
 pub struct Probe {
     stop: Arc<AtomicBool>,
@@ -87,19 +97,21 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub fn start(port: u16) -> Result<Self> {
+    pub fn start(port: u16, pid: u32) -> Result<Self> {
         let mut client = Client::connect(port)?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
         let thread = std::thread::spawn(move || {
             let (mut sorted_us, mut outliers) = (Vec::new(), Vec::new());
             while !flag.load(Ordering::Relaxed) {
+                let before = waited(pid);
                 let at = now();
                 client.ok(&["GET", "s:1"])?;
                 let took = now() - at;
                 sorted_us.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
                 if took >= OUTLIER {
-                    outliers.push(Outlier { at, took });
+                    let waited = waited(pid).saturating_sub(before);
+                    outliers.push(Outlier { at, took, waited });
                 }
                 std::thread::sleep(Duration::from_millis(1).saturating_sub(took));
             }
@@ -252,6 +264,7 @@ mod tests {
         Outlier {
             at: Duration::from_millis(at_ms),
             took: Duration::from_millis(took_ms),
+            waited: Duration::ZERO,
         }
     }
 
