@@ -65,6 +65,37 @@ fn duplicates_may_be_asked_for() {
     assert_eq!(contents(&keyspace)[&(0, b"k".to_vec())].0, b"w");
 }
 
+/// A database is laid out for as many keys as its head announces. A head that lies costs no more than a few times what has
+/// really come.
+#[test]
+fn an_announcement_alone_takes_no_memory() {
+    let file = |announced: u64, keys: u32| {
+        let mut bytes = [&b"REDIS0010\xfe\x00\xfb\x81"[..], &announced.to_be_bytes(), b"\x00"].concat();
+        for number in 0..keys {
+            bytes.extend([&b"\x00\x04"[..], &number.to_be_bytes(), b"\xc0\x01"].concat());
+        }
+        [&bytes[..], b"\xff", &[0; 8]].concat()
+    };
+    let taken = |announced: u64, keys: u32| {
+        let (summary, keyspace) = load(&file(announced, keys)).unwrap();
+        assert_eq!(
+            (summary.keys_loaded, keyspace.key_count()),
+            (u64::from(keys), u64::from(keys))
+        );
+        keyspace.live_bytes()
+    };
+    assert_eq!(taken(u64::MAX, 0), 0);
+    assert_eq!(
+        taken(u64::MAX, 4000),
+        taken(0, 4000),
+        "too few have come to believe anything"
+    );
+    for keys in [5000, 40_000] {
+        let (honest, lying) = (taken(u64::from(keys), keys), taken(u64::MAX, keys));
+        assert!(lying < 5 * honest, "{keys} keys: {lying} bytes against {honest}");
+    }
+}
+
 #[test]
 fn usage_survives() {
     for (clock, now, expected) in [
