@@ -223,6 +223,11 @@ impl<'a> Generator<'a> {
             4 => words.truncate(1),
             _ => words.push(self.make("junk")),
         }
+        // An id by the clock is another on each server.
+        if words[0].eq_ignore_ascii_case(b"xadd") {
+            let clocked = words.iter_mut().filter(|word| *word == b"*");
+            clocked.for_each(|word| word.push(b'*'));
+        }
     }
 }
 
