@@ -14,6 +14,7 @@
 mod edit;
 mod iter;
 mod node;
+mod scale;
 mod seek;
 #[cfg(test)]
 mod tests;

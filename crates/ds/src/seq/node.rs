@@ -11,16 +11,7 @@
 //!            +-------------------------+-------------+-------------+-------------+-------------+
 //! ```
 //!
-//! Items that are [marked](Item::MARKED) carry their sort key, rounded to the [`Scale`] of their leaf:
-//!
-//! ```text
-//!   sort key      base                    first                    last
-//!   ───────────────┼────────────────────────┼────────────────────────┼──────────────────────────►
-//!   mark      0 0 0 1 2 …                 2¹⁴                    < 3 · 2¹⁴               2¹⁶-1 2¹⁶-1 2¹⁶-1
-//! ```
-//!
-//! Whatever the scale, marks never fall along a leaf, so a scale is never wrong, only coarse: it is chosen anew when a
-//! leaf changes its size and many of its marks are equal.
+//! Items that are [marked](Item::MARKED) carry their sort key, rounded to the [`Scale`] of their leaf.
 //!
 //! Moving elements between nodes and within them is the same for both kinds: a move of bytes in every column.
 
@@ -29,6 +20,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use super::Item;
+use super::scale::Scale;
 use crate::account::{Account, Ledger};
 use crate::count::Count32;
 
@@ -57,45 +49,6 @@ struct Header {
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const _: () = assert!(HEADER_BYTES == 16);
-
-/// What the marks of a leaf are counted in: sort keys from `base` on, in steps of `1 << shift`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scale {
-    base: u64,
-    shift: u8,
-}
-
-impl Scale {
-    /// Of a leaf of which nothing is known yet.
-    const UNKNOWN: Self = Self { base: 0, shift: 48 };
-
-    #[inline]
-    fn mark(self, key: u64) -> u16 {
-        (key.saturating_sub(self.base) >> self.shift).min(u64::from(u16::MAX)) as u16
-    }
-
-    /// The scale on which these keys take the middle half of all marks, or what they need of it.
-    fn around(first: u64, last: u64) -> Self {
-        let bits = (u64::BITS - last.saturating_sub(first).leading_zeros()) as u8;
-        Self {
-            base: first,
-            shift: bits.saturating_sub(15),
-        }
-        .lowered(1 << 14)
-    }
-
-    /// The same steps, with this key in the middle.
-    fn at(self, key: u64) -> Self {
-        Self { base: key, ..self }.lowered(1 << 15)
-    }
-
-    fn lowered(self, marks: u64) -> Self {
-        Self {
-            base: self.base.saturating_sub(marks << self.shift),
-            ..self
-        }
-    }
-}
 
 /// A node in memory: a pointer without a count of its own.
 ///
