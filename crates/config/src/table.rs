@@ -133,7 +133,8 @@ directives! {
     "bio_cpulist" => bio_cpulist: Text = Text::default(), OPTIONAL_TEXT, IMM, Kept;
     "aof_rewrite_cpulist" => aof_rewrite_cpulist: Text = Text::default(), OPTIONAL_TEXT, IMM, Kept;
     "bgsave_cpulist" => bgsave_cpulist: Text = Text::default(), OPTIONAL_TEXT, IMM, Kept;
-    "disable-thp" => disable_thp: bool = true, OWN, IMM, Kept;
+    /// Small pages of memory only.
+    "disable-thp" => disable_thp: bool = true, OWN, IMM, Now;
     "oom-score-adj" => oom_score_adj: OomScoreAdj = OomScoreAdj::No, OWN, MOD, Kept;
     "oom-score-adj-values" => oom_score_adj_values: OomScores = OomScores([0, 200, 800]), OWN, MULTI, Kept;
     "busy-reply-threshold" / "lua-time-limit" => busy_reply_threshold: i64 = 5000, NATURAL_LONG, MOD, Kept;

@@ -302,6 +302,15 @@ pub fn overcommits_memory() -> bool {
     fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|text| text.trim() == "1")
 }
 
+/// Lets the kernel give this process small pages only. The first touch of a huge page, which is cleared as a whole, takes
+/// milliseconds on some machines, and whatever thread does it stands still.
+///
+/// # Errors
+/// When the kernel has no such switch.
+pub fn disable_huge_pages() -> io::Result<()> {
+    Ok(rustix::thread::disable_transparent_huge_pages(true)?)
+}
+
 /// The longest backlog that the kernel grants a listening socket, when it tells.
 #[must_use]
 pub fn longest_backlog() -> Option<i32> {

@@ -48,6 +48,8 @@ pub fn run(called: &str, arguments: &[String]) -> ExitCode {
         }
     };
     let log = log_of(&config);
+    // A kernel without huge pages has nothing to switch off.
+    let _ = config.disable_thp.then(process::disable_huge_pages);
     let surroundings = Surroundings::new(called, title);
     if config.daemonize
         && let Err(error) = process::daemonize()
