@@ -162,10 +162,7 @@ impl Db {
     ) -> Result<(), NewValue<'v>> {
         let is_hash = matches!(value, NewValue::Object(Object::Hash(_)));
         let old = self.table.overwrite(key, hash, value, expiry, clock, blocks_max)?;
-        self.field_expiries.forget(key);
-        if is_hash {
-            self.note_fields(key, hash);
-        }
+        self.value_changed(key, hash, is_hash);
         let before = old.and_then(|old| old.expiry);
         self.expiry_sum += sum(expiry.unwrap_or(before)) - sum(before);
         Ok(())

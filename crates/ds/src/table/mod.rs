@@ -193,7 +193,8 @@ impl Table {
         value: NewValue<'_>,
         expiry: Option<Millis>,
     ) -> Option<Overwritten> {
-        self.put_value(key, hash, value, expiry, None)
+        self.put_value(key, hash, value, Some(expiry), None, usize::MAX)
+            .unwrap_or(None)
     }
 
     /// As [`Self::set`], with a clock that came with the value.
@@ -205,37 +206,8 @@ impl Table {
         expiry: Option<Millis>,
         clock: u32,
     ) -> Option<Overwritten> {
-        self.put_value(key, hash, value, expiry, Some(clock))
-    }
-
-    #[inline]
-    fn put_value(
-        &mut self,
-        key: &[u8],
-        hash: KeyHash,
-        value: NewValue<'_>,
-        expiry: Option<Millis>,
-        clock: Option<u32>,
-    ) -> Option<Overwritten> {
-        let path = self.own_path(hash);
-        let Some(slot) = path.segment.find(key, hash) else {
-            let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
-                Entry::new(hash.tag(), key, expiry, clock.unwrap_or(0), payload, ledger)
-            });
-            self.add(path, hash, entry);
-            return None;
-        };
-        // SAFETY: the path is owned.
-        let entry = unsafe { entry_mut(path.segment, slot) };
-        let old = entry.expiry();
-        with_payload(value, &mut self.ledger, |payload, ledger| {
-            entry.set(payload, expiry, ledger)
-        });
-        if let Some(clock) = clock {
-            entry.touch(clock);
-        }
-        self.expiry_changed(&path, old, expiry);
-        Some(Overwritten { expiry: old })
+        self.put_value(key, hash, value, Some(expiry), Some(clock), usize::MAX)
+            .unwrap_or(None)
     }
 
     /// As [`Self::set`], where the entry gets this clock too, and its old expiry if `expiry` is `None`. Changes nothing, and
@@ -249,11 +221,24 @@ impl Table {
         clock: u32,
         blocks_max: usize,
     ) -> Result<Option<Overwritten>, NewValue<'v>> {
+        self.put_value(key, hash, value, expiry, Some(clock), blocks_max)
+    }
+
+    #[inline]
+    fn put_value<'v>(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        value: NewValue<'v>,
+        expiry: Option<Option<Millis>>,
+        clock: Option<u32>,
+        blocks_max: usize,
+    ) -> Result<Option<Overwritten>, NewValue<'v>> {
         let path = self.own_path(hash);
         let Some(slot) = path.segment.find(key, hash) else {
             let expiry = expiry.flatten();
             let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
-                Entry::new(hash.tag(), key, expiry, clock, payload, ledger)
+                Entry::new(hash.tag(), key, expiry, clock.unwrap_or(0), payload, ledger)
             });
             self.add(path, hash, entry);
             return Ok(None);
@@ -268,7 +253,9 @@ impl Table {
         with_payload(value, &mut self.ledger, |payload, ledger| {
             entry.set(payload, expiry, ledger)
         });
-        entry.touch(clock);
+        if let Some(clock) = clock {
+            entry.touch(clock);
+        }
         self.expiry_changed(&path, old, expiry);
         Ok(Some(Overwritten { expiry: old }))
     }
