@@ -5,6 +5,7 @@
 
 mod bounds;
 mod commands;
+mod io_threads;
 mod load;
 mod memory;
 mod soak;
@@ -44,9 +45,10 @@ pub fn run(args: &Args) -> Result<bool> {
     match part {
         Some("bounds") => return bounds::run(args),
         Some("soak") => return soak::run(args),
+        Some("io-threads") => return io_threads::run(args),
         Some(name) if !PARTS.contains(&name) => {
             bail!(
-                "there is no part '{name}' of bench; there are {}, bounds, soak",
+                "there is no part '{name}' of bench; there are {}, io-threads, bounds, soak",
                 PARTS.join(", ")
             )
         }

@@ -34,9 +34,11 @@ const USAGE: &str = "cargo xtask TASK [options]
   long-sync              1 GB, a slow replica, full write load: exactly one full sync  [--megabytes N]
   bench [PART]           beside a stock server and a server that does nothing: commands, types, memory, frozen, sync
       [--quick] [--rounds N] [--against [NAME=]PATH]...  further servers, a column each
+  bench io-threads       1, 2 and 4 threads, ours and the stock server's, on all processors  [--quick] [--rounds N]
   bench bounds           the pauses that the design forbids, and what an idle connection takes  [--quick]
   bench soak             full load with a save, a cut or a lost replica every few seconds  [--minutes N] [--tamper]
   tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N]
+      [--io-threads N]   where N > 1, helpers read and write every socket
   memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 
 Common: --binary PATH    test this program instead of building skein; a stock redis-server must pass too

@@ -47,6 +47,7 @@ pub fn run(args: &Args) -> Result<bool> {
         suite: &suite::prepare(&program)?,
         program: &program,
         verbose: args.flag("verbose"),
+        io_threads: args.number("io-threads", 1)?,
     };
     let mut report = Report::default();
     let mut left = LeftOut::default();
@@ -124,6 +125,8 @@ struct Bench<'a> {
     suite: &'a Path,
     program: &'a Program,
     verbose: bool,
+    /// With more than one, helpers read and write every socket, however little there is for them.
+    io_threads: u64,
 }
 
 impl Bench<'_> {
@@ -187,6 +190,13 @@ impl Bench<'_> {
             .current_dir(&lane.dir);
         if self.program.path.file_name().is_none_or(|name| name != "redis-server") {
             command.args(["--config", "unbuilt-directives", "warn"]);
+            if self.io_threads > 1 {
+                command.args(["--config", "io-threads-always-active", "yes"]);
+            }
+        }
+        if self.io_threads > 1 {
+            command.args(["--config", "io-threads", &self.io_threads.to_string()]);
+            command.args(["--config", "io-threads-do-reads", "yes"]);
         }
         for (name, _) in &entry.skipped {
             command.args(["--skiptest", name]);

@@ -11,6 +11,22 @@ use crate::args::Args;
 use crate::build;
 use crate::report::Report;
 
+/// Files of the stock suite that have much to do with sockets, run once more with threads that read and write them.
+const THREADED_FILES: &[&str] = &[
+    "integration/replication-4",
+    "unit/obuf-limits",
+    "unit/type/list",
+    "unit/networking",
+    "unit/protocol",
+    "unit/pubsub",
+    "unit/querybuf",
+    "unit/pendingquerybuf",
+    "unit/tracking",
+    "unit/client-eviction",
+    "unit/pause",
+    "unit/multi",
+];
+
 pub fn run(args: &Args) -> Result<bool> {
     let quick = args.flag("quick");
     let start = Instant::now();
@@ -52,6 +68,8 @@ pub fn run(args: &Args) -> Result<bool> {
         part(&mut report, &["faults", "--trials", size("200", "20")])?;
         part(&mut report, &["long-sync", "--megabytes", size("1000", "100")])?;
         part(&mut report, &["tcl"])?;
+        let threaded = [&["tcl", "--io-threads", "4"], THREADED_FILES].concat();
+        part(&mut report, &threaded)?;
         part(&mut report, &["memcheck"])?;
         report.case("bench runs", || bench(quick));
         report.case("bounds are measured", bounds);

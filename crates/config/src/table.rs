@@ -83,8 +83,11 @@ directives! {
     /// Largest single word of a request, in bytes.
     "proto-max-bulk-len" => proto_max_bulk_len: u64 = 512 << 20, Rule::Memory(1 << 20, LONG_MAX), DEBUG, Now;
     /// Threads that read and write sockets.
-    "io-threads" => io_threads: u32 = 1, Rule::Int(1, 128), DEBUG.or(IMM), Kept;
-    "io-threads-do-reads" => io_threads_do_reads: bool = false, OWN, DEBUG.or(IMM), Kept;
+    "io-threads" => io_threads: u32 = 1, Rule::Int(1, 128), DEBUG.or(IMM), Now;
+    /// Whether those threads read, too, and not only write.
+    "io-threads-do-reads" => io_threads_do_reads: bool = false, OWN, DEBUG.or(IMM), Now;
+    /// For tests: those threads do all of it, however little it is.
+    "io-threads-always-active" => io_threads_always_active: bool = false, OWN, HIDDEN, Now;
 
     // ── Passwords, users and what is closed by default.
     /// Refuse clients from elsewhere while there is no password and no address to bind to.

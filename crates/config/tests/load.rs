@@ -160,8 +160,9 @@ fn unbuilt_directives_stop_the_start() {
 
 #[test]
 fn what_does_nothing_is_named_once() {
-    let config = loaded("appendfsync always\nio-threads 4\nappendfilename appendonly.aof\nport 7000\nio-threads 2\n");
-    assert_eq!(config.kept_without_effect(), ["io-threads", "appendfsync"]);
+    let config =
+        loaded("appendfsync always\nsocket-mark-id 4\nappendfilename appendonly.aof\nport 7000\nsocket-mark-id 2\n");
+    assert_eq!(config.kept_without_effect(), ["socket-mark-id", "appendfsync"]);
 }
 
 #[test]

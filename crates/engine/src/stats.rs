@@ -21,6 +21,8 @@ pub struct Stats {
     pub error_replies: u64,
     pub reads_processed: u64,
     pub writes_processed: u64,
+    pub threaded_reads_processed: u64,
+    pub threaded_writes_processed: u64,
     pub expire_cycle_us: u64,
     pub expire_time_cap_reached: u64,
     pub evicted_clients: u64,

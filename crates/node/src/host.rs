@@ -38,6 +38,8 @@ pub struct ServerState {
     pub reply_buffer_peak_reset_ms: Option<u64>,
     /// Whether room that a client's output does not need is given back (DEBUG REPLYBUFFER).
     pub reply_buffers_resized: bool,
+    /// Other threads helped with the sockets when they were last worth it.
+    pub io_threads_active: bool,
     /// A shutdown that waits for replicas.
     pub shutdown: Option<crate::shutdown::Pending>,
 }

@@ -188,7 +188,7 @@ fn server(facts: &Facts<'_>, text: &mut Text) {
     text.field("lru_clock", engine.now.unix_ms().seconds() & 0xff_ffff);
     text.field("executable", &resources.executable);
     text.field("config_file", state.config_file.as_deref().unwrap_or_default());
-    text.field("io_threads_active", 0);
+    text.field("io_threads_active", u8::from(state.io_threads_active));
     if let Some(shutdown) = &state.shutdown {
         text.field("shutdown_in_milliseconds", shutdown.remaining_ms(engine.now));
     }
@@ -457,7 +457,8 @@ fn stats(facts: &Facts<'_>, text: &mut Text) {
     text.field("dump_payload_sanitizations", stats.dump_payload_sanitizations);
     text.field("total_reads_processed", stats.reads_processed);
     text.field("total_writes_processed", stats.writes_processed);
-    text.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    text.field("io_threaded_reads_processed", stats.threaded_reads_processed);
+    text.field("io_threaded_writes_processed", stats.threaded_writes_processed);
     text.field("reply_buffer_shrinks", stats.reply_buffer_shrinks);
     text.zeros(&["reply_buffer_expands"]);
 }

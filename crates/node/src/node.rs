@@ -187,6 +187,7 @@ impl Node {
             cron_paused: false,
             reply_buffer_peak_reset_ms: Some(REPLY_BUFFER_PEAK_RESET_MS),
             reply_buffers_resized: true,
+            io_threads_active: false,
             shutdown: None,
             config,
         };

@@ -1,12 +1,15 @@
 //! The sockets of sessions, by the session's slot.
 
+use std::io;
+
 use engine::SessionId;
-use net::{InBuf, Interest, Registration, Stream};
+use net::buffer::READ_BYTES;
+use net::{InBuf, Interest, Received, Registration, Stream};
 
 use crate::token::Token;
 
-/// Buffers kept for the next read.
-const POOLED_BUFFERS: usize = 64;
+/// Buffers kept for the next read, where not more are read at once.
+pub const POOLED_BUFFERS: usize = 64;
 
 /// A buffer larger than this is not kept.
 const POOLED_BUFFER_BYTES: usize = 256 * 1024;
@@ -31,17 +34,41 @@ pub struct Connection {
     pub listed: bool,
 }
 
+/// What any thread may do that has the connection.
+impl Connection {
+    /// Reads once.
+    pub fn receive(&mut self) -> io::Result<Received> {
+        self.stream.read(&mut self.input)
+    }
+
+    /// Writes once; how much went.
+    pub fn send(&mut self, output: &[u8]) -> io::Result<usize> {
+        self.stream.write(output)
+    }
+}
+
 /// All of them.
-#[derive(Default)]
 pub struct Connections {
+    /// A connection that is lent has left its slot.
     slots: Vec<Option<Box<Connection>>>,
     /// Storage of read buffers that are not in use.
     pool: Vec<Vec<u8>>,
+    pooled_buffers: usize,
     /// Sessions that may have output to be sent.
     to_flush: Vec<SessionId>,
 }
 
 impl Connections {
+    /// None yet. So many read buffers are kept for the next reads.
+    pub fn new(pooled_buffers: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            pool: Vec::new(),
+            pooled_buffers,
+            to_flush: Vec::new(),
+        }
+    }
+
     /// Adds the socket of a new session.
     pub fn add(&mut self, id: SessionId, stream: Stream, registration: Registration) {
         let slot = id.slot as usize;
@@ -83,15 +110,36 @@ impl Connections {
         Some(connection)
     }
 
-    /// A read buffer's storage to use.
-    pub fn storage(&mut self) -> Vec<u8> {
-        self.pool.pop().unwrap_or_default()
+    /// The connection of a session, with memory to read into.
+    pub fn to_be_read(&mut self, id: SessionId) -> Option<&mut Connection> {
+        let connection = self
+            .slots
+            .get_mut(id.slot as usize)?
+            .as_deref_mut()
+            .filter(|connection| connection.id == id)?;
+        if connection.input.capacity() == 0 {
+            let storage = self.pool.pop().unwrap_or_else(|| Vec::with_capacity(READ_BYTES));
+            connection.input = InBuf::from_storage(storage);
+        }
+        Some(connection)
+    }
+
+    /// Takes the connection of a session out of its slot, to be [given back](Self::give_back) in the same turn.
+    pub fn lend(&mut self, id: SessionId) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        slot.take_if(|connection| connection.id == id)
+    }
+
+    /// Puts a connection back that was lent.
+    pub fn give_back(&mut self, connection: Box<Connection>) {
+        let slot = connection.id.slot as usize;
+        self.slots[slot] = Some(connection);
     }
 
     /// Takes a read buffer's storage back.
     pub fn pool(&mut self, storage: Option<Vec<u8>>) {
         if let Some(storage) = storage
-            && self.pool.len() < POOLED_BUFFERS
+            && self.pool.len() < self.pooled_buffers
             && storage.capacity() <= POOLED_BUFFER_BYTES
         {
             self.pool.push(storage);

@@ -11,12 +11,13 @@ use std::io::{self, IoSlice};
 use engine::SessionId;
 use engine::host::Level;
 use engine::session::Kind;
-use net::{Accepted, Clock, InBuf, Interest, Poller, Ready, Received, Signals, Stop, Waker};
+use net::{Accepted, Clock, Interest, Poller, Ready, Received, Signals, Stop, Waker};
 use node::{Node, Opened};
 use resp::Limits;
 
 use crate::background::{Background, Message};
 use crate::connections::Connections;
+use crate::io_threads::IoThreads;
 use crate::link::Link;
 use crate::listeners::{ACCEPTS_PER_TURN, Listeners, peer_of};
 use crate::log::Log;
@@ -25,7 +26,7 @@ use crate::threads::{Inbox, Reaper};
 use crate::token::Token;
 
 /// So many sockets are read before what arrived on them is executed: as many cache misses as a processor has under way.
-const READ_AT_ONCE: usize = 16;
+pub const READ_AT_ONCE: usize = 16;
 
 /// How much of the stream one replica is sent in one turn at most, so that none holds up the others.
 const STREAM_BYTES_PER_TURN: usize = 4 << 20;
@@ -42,6 +43,8 @@ pub struct Server {
     pub(crate) arrived: Vec<SessionId>,
     /// What was read from the primary last; its memory is used again.
     pub(crate) link_input: Vec<u8>,
+    /// Those that help with sockets, if there are any.
+    pub(crate) io_threads: Option<IoThreads>,
     pub(crate) background: Background,
     pub(crate) inbox: Inbox<Message>,
     pub(crate) reaper: Reaper,
@@ -89,10 +92,12 @@ impl Server {
         let ready = self.poller.wait(Some(timeout_ms))?;
         let now = Clock.now();
         self.node.begin_turn(now);
-        for first in (0..ready).step_by(READ_AT_ONCE) {
-            for index in first..ready.min(first + READ_AT_ONCE) {
+        let at_once = self.io_threads.as_ref().map_or(READ_AT_ONCE, IoThreads::read_at_once);
+        for first in (0..ready).step_by(at_once) {
+            for index in first..ready.min(first + at_once) {
                 self.on_ready(self.poller.ready(index));
             }
+            self.read_noted();
             self.execute_arrived();
         }
         if now.mono_ms() >= self.next_tick_ms {
@@ -140,7 +145,8 @@ impl Server {
                 let Some(id) = self.connections.session_of(token) else {
                     return;
                 };
-                if ready.readable {
+                let noted = |io: &mut IoThreads| io.take_to_read(id);
+                if ready.readable && !self.io_threads.as_mut().is_some_and(noted) {
                     self.on_readable(id);
                 }
                 if ready.writable {
@@ -215,18 +221,16 @@ impl Server {
         }
     }
 
-    fn on_readable(&mut self, id: SessionId) {
-        let storage = self.connections.storage();
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        let unused = if connection.input.capacity() == 0 {
-            connection.input = InBuf::from_storage(storage);
-            None
-        } else {
-            Some(storage)
-        };
-        match connection.stream.read(&mut connection.input) {
+    pub(crate) fn on_readable(&mut self, id: SessionId) {
+        if let Some(connection) = self.connections.to_be_read(id) {
+            let received = connection.receive();
+            self.on_received(id, received);
+        }
+    }
+
+    /// A session's socket was read from.
+    pub(crate) fn on_received(&mut self, id: SessionId, received: io::Result<Received>) {
+        match received {
             Ok(Received::Bytes(count)) => {
                 self.node.engine.data.stats.net_input_bytes += count as u64;
                 if self.has_too_much_waiting(id) {
@@ -236,8 +240,10 @@ impl Server {
                 }
             }
             Ok(Received::Nothing) => {
-                let storage = connection.input.take_storage();
-                self.connections.pool(storage);
+                if let Some(connection) = self.connections.get_mut(id) {
+                    let storage = connection.input.take_storage();
+                    self.connections.pool(storage);
+                }
             }
             Ok(Received::End) => self.close_session(id),
             Err(error) => {
@@ -252,24 +258,26 @@ impl Server {
                 self.close_session(id);
             }
         }
-        self.connections.pool(unused);
     }
 
     /// Executes what was read from several sessions, in the order in which it was read.
     fn execute_arrived(&mut self) {
         let mut arrived = std::mem::take(&mut self.arrived);
-        if arrived.len() > 1 {
-            for id in &arrived {
-                if let Some(connection) = self.connections.get_mut(*id) {
-                    self.node.preview(*id, connection.input.data());
+        for group in arrived.chunks(READ_AT_ONCE) {
+            if group.len() > 1 {
+                for id in group {
+                    if let Some(connection) = self.connections.get_mut(*id) {
+                        self.node.preview(*id, connection.input.data());
+                    }
                 }
+                self.node.fetch_ahead();
             }
-            self.node.fetch_ahead();
+            for id in group {
+                self.offer_input(*id);
+                self.connections.mark(*id);
+            }
         }
-        for id in arrived.drain(..) {
-            self.offer_input(id);
-            self.connections.mark(id);
-        }
+        arrived.clear();
         self.arrived = arrived;
     }
 
@@ -365,8 +373,10 @@ impl Server {
         self.replicas.retain(|id| connections.mark_if_writable(*id));
 
         let marked = self.connections.take_marked();
+        let mut sent = self.send_with_threads(&marked).into_iter().peekable();
         for id in &marked {
-            if let Err(error) = self.flush_session(*id) {
+            let sent = sent.next_if(|(of, _)| of == id).map(|(_, sent)| sent);
+            if let Err(error) = self.flush_session(*id, sent) {
                 let address = self
                     .node
                     .engine
@@ -382,8 +392,9 @@ impl Server {
         self.flush_link();
     }
 
-    /// Sends a session's replies, then its part of the stream. Watches for room when the socket takes no more.
-    fn flush_session(&mut self, id: SessionId) -> io::Result<()> {
+    /// Sends a session's replies, unless that was `tried` and it is known whether the socket is full; then its part of the
+    /// stream. Watches for room when the socket takes no more.
+    fn flush_session(&mut self, id: SessionId, tried: Option<io::Result<bool>>) -> io::Result<()> {
         let Some(connection) = self.connections.get_mut(id) else {
             return Ok(());
         };
@@ -400,8 +411,10 @@ impl Server {
         }
         let unsent = &session.out[session.sent..];
         let mut full = false;
-        if !unsent.is_empty() {
-            let sent = connection.stream.write(unsent)?;
+        if let Some(tried) = tried {
+            full = tried?;
+        } else if !unsent.is_empty() {
+            let sent = connection.send(unsent)?;
             full = sent < unsent.len();
             self.node.sent(id, sent);
         }

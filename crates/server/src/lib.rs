@@ -2,20 +2,23 @@
 //!
 //! ```text
 //!   main ─► invocation ─┬─► startup ─► event_loop ◄─► node (all logic; knows nothing of what is here)
-//!                       ├─► cli        │  accepts, reads, writes: listeners, connections, link
+//!                       ├─► cli        │  accepts, reads, writes: listeners, connections, link, io_threads (over crew)
 //!                       └─► check_rdb  │  carries out effects:    effects, background, threads
 //!                                      └─ is the machine to node: outside, log, surroundings
 //! ```
 //!
-//! One thread, the engine's, runs the loop and the node. Others do what takes long and send what came of it.
+//! One thread, the engine's, runs the loop and the node. Others do what takes long and send what came of it, or help with
+//! the sockets.
 #![allow(clippy::disallowed_methods)] // The outside world is what this crate is about.
 
 pub mod background;
 pub mod check_rdb;
 pub mod connections;
+pub mod crew;
 mod effects;
 pub mod event_loop;
 pub mod invocation;
+pub mod io_threads;
 pub mod link;
 pub mod listeners;
 pub mod log;

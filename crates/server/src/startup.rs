@@ -16,8 +16,9 @@ use node::start::StartLoad;
 use node::{Node, Outside as _};
 
 use crate::background::Background;
-use crate::connections::Connections;
+use crate::connections::{Connections, POOLED_BUFFERS};
 use crate::event_loop::Server;
+use crate::io_threads::IoThreads;
 use crate::link::Link;
 use crate::listeners::Listeners;
 use crate::log::{Log, Role, Sink};
@@ -98,6 +99,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         background,
         inbox,
         reaper,
+        io_threads,
     } = parts;
     surroundings.write_pid_file(&config, &log);
     surroundings.show_title(&config);
@@ -115,7 +117,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         node,
         log,
         poller,
-        connections: Connections::default(),
+        connections: Connections::new(io_threads.as_ref().map_or(POOLED_BUFFERS, IoThreads::buffers)),
         listeners,
         link: Link::default(),
         arrived: Vec::new(),
@@ -126,6 +128,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         signals,
         waker,
         surroundings,
+        io_threads,
         mark_all: false,
         exit: None,
         next_tick_ms: 0,
@@ -165,6 +168,7 @@ struct Parts {
     background: Background,
     inbox: crate::threads::Inbox<crate::background::Message>,
     reaper: Reaper,
+    io_threads: Option<IoThreads>,
 }
 
 impl Parts {
@@ -185,6 +189,7 @@ impl Parts {
         let (mailbox, inbox) = Mailbox::new(&waker);
         let background = Background::new(mailbox, machine.disk(), machine.targets());
         let reaper = Reaper::start().map_err(system("start a thread"))?;
+        let io_threads = IoThreads::start(&config).map_err(system("start the threads of io-threads"))?;
         let [seed, other] = process::entropy().map_err(system("read the system's entropy"))?;
         let config_file = config.file().map(str::to_owned);
         let mut node = Node::new(
@@ -204,6 +209,7 @@ impl Parts {
             background,
             inbox,
             reaper,
+            io_threads,
         })
     }
 }

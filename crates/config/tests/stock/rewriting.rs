@@ -2,6 +2,7 @@
 
 use crate::common::World;
 use crate::server::{Stock, installed, scratch};
+use crate::setting::OURS;
 use config::{Config, RewriteScope, SetContext, arguments, load};
 
 /// Lines in place, and then those that were appended, sorted: stock appends in the order of a hash table.
@@ -51,7 +52,7 @@ fn check(name: &str, text: &str, sets: &[&[&str]], scope: RewriteScope) {
     let theirs = std::fs::read_to_string(&file).unwrap();
     let mut ours = String::from_utf8(config.rewrite(text.as_bytes(), scope)).unwrap();
     if scope == RewriteScope::Everything {
-        let own = |line: &&str| !line.starts_with("repl-sync-buffer-limit") && !line.starts_with("unbuilt-directives");
+        let own = |line: &&str| !OURS.iter().any(|name| line.starts_with(name));
         ours = ours.lines().filter(own).collect::<Vec<_>>().join("\n");
     }
     assert_eq!(parts(&ours), parts(&theirs), "ours:\n{ours}\ntheirs:\n{theirs}");
@@ -65,10 +66,8 @@ fn again(config: &Config, stock: &mut Stock, file: &std::path::Path, rewrite: &[
     let theirs = std::fs::read_to_string(file).unwrap();
     let ours = String::from_utf8(config.rewrite(once.as_bytes(), scope)).unwrap();
     let strip = |text: &str| -> Vec<String> {
-        let own = ["user default ", "repl-sync-buffer-limit", "unbuilt-directives"];
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !own.iter().any(|own| line.starts_with(own)));
+        let is_own = |line: &str| line.starts_with("user default ") || OURS.iter().any(|name| line.starts_with(name));
+        let lines = text.lines().filter(|line| !line.is_empty() && !is_own(line));
         lines.map(str::to_owned).collect()
     };
     assert_eq!(strip(&ours), strip(&theirs));

@@ -5,7 +5,11 @@ use crate::server::{Reply, Scratch, Stock, installed, scratch};
 use config::directive;
 use config::{Config, Directive, Effect, Flags, Rule, SetContext};
 
-const OURS: [&str; 2] = ["unbuilt-directives", "repl-sync-buffer-limit"];
+pub const OURS: [&str; 3] = [
+    "unbuilt-directives",
+    "repl-sync-buffer-limit",
+    "io-threads-always-active",
+];
 
 fn same_start(name: &str) -> (Stock, Config, Scratch) {
     let directory = scratch(name);
