@@ -248,12 +248,21 @@ impl Server {
             return;
         }
         if ready.readable {
-            self.link_input.clear();
-            self.link_input.reserve(LINK_READ_BYTES);
-            match up.stream.read_spare(&mut self.link_input) {
+            let received = match self.node.link_room(LINK_READ_BYTES) {
+                Some(room) => (up.stream.read_spare(room), true),
+                None => {
+                    self.link_input.clear();
+                    self.link_input.reserve(LINK_READ_BYTES);
+                    (up.stream.read_spare(&mut self.link_input), false)
+                }
+            };
+            match received.0 {
                 Ok(Received::Bytes(count)) => {
                     self.node.engine.data.stats.net_repl_input_bytes += count as u64;
-                    self.node.link_input(&self.link_input);
+                    match received.1 {
+                        true => self.node.link_read(),
+                        false => self.node.link_input(&self.link_input),
+                    }
                 }
                 Ok(Received::Nothing) => {}
                 Ok(Received::End) => self.end_link(LinkEnd::Closed),

@@ -67,10 +67,29 @@ impl Node {
 
     /// Bytes from the primary. All are taken: what is incomplete is kept here.
     pub fn link_input(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.link_room(bytes.len()) {
+            room.extend_from_slice(bytes);
+            return self.link_read();
+        }
         let Node { engine, state, .. } = self;
         with_machines(state, engine, |machines, now, asked| {
             machines.on_link_bytes(now, bytes, asked)
         });
+        apply(state, engine);
+        self.after_execution();
+    }
+
+    /// Where the primary's stream can be read to, behind what is there, with room for so many bytes; `None` while what it
+    /// sends is not the stream: then [`Self::link_input`] takes it.
+    pub fn link_room(&mut self, bytes: usize) -> Option<&mut Vec<u8>> {
+        self.state.replication.machines.link_room(bytes)
+    }
+
+    /// Bytes were read into [`Self::link_room`].
+    pub fn link_read(&mut self) {
+        let Node { engine, state, .. } = self;
+        collect(state, engine);
+        state.replication.machines.on_link_read(engine.now);
         apply(state, engine);
         self.after_execution();
     }
@@ -141,28 +160,26 @@ pub(super) fn begin_stream(state: &mut ServerState, engine: &mut Engine, db: DbI
     state.replication.primary = Some(id);
 }
 
-/// For so many commands of the stream at once memory is asked for what they will look up.
-const FETCHED_AHEAD: usize = 16;
-
 /// Applies what has come of the primary's stream, as far as it is complete.
 pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
     let mut asked = Vec::new();
-    let mut fetched = 0;
+    // What the next commands mean, the last one first.
+    let mut lookups = std::mem::take(&mut state.replication.lookups);
+    lookups.clear();
     while let Some(id) = state.replication.primary {
         // CLIENT PAUSE holds the primary's commands back like anybody's; `tick` goes on with them.
         if engine.pauses.in_force().is_some() {
             break;
         }
         let machines = &mut state.replication.machines;
-        if fetched == 0 {
-            fetched = machines.upcoming(FETCHED_AHEAD, |args| engine.note_ahead(id, engine.look_up(args), args));
-            engine.fetch_ahead();
+        if lookups.is_empty() {
+            look_ahead(machines, engine, id, &mut lookups);
         }
-        fetched = fetched.saturating_sub(1);
         let Some(incoming) = machines.next_command(engine.now, &mut asked) else {
             break;
         };
-        match apply_one(engine, id, incoming.args) {
+        let lookup = lookups.pop().unwrap_or_else(|| engine.look_up(incoming.args));
+        match apply_one(engine, id, lookup, incoming.args) {
             Ok(()) => machines.on_applied(),
             Err(failure) => machines.on_apply_failed(engine.now, failure, &mut asked),
         }
@@ -170,12 +187,24 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
             effects::carry_out(state, engine, std::mem::take(&mut asked));
         }
     }
+    state.replication.machines.forward();
+    state.replication.lookups = lookups;
     effects::carry_out(state, engine, asked);
     tell_engine(state, engine);
 }
 
-fn apply_one(engine: &mut Engine, id: engine::SessionId, args: Args<'_>) -> Result<(), ApplyFailure> {
-    let lookup = engine.look_up(args);
+/// Looks up what the next commands mean, and asks memory for what they will look up.
+fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine::SessionId, lookups: &mut Vec<Lookup>) {
+    machines.upcoming(|args| {
+        let lookup = engine.look_up(args);
+        engine.note_ahead(id, lookup, args);
+        lookups.push(lookup);
+    });
+    lookups.reverse();
+    engine.fetch_ahead();
+}
+
+fn apply_one(engine: &mut Engine, id: engine::SessionId, lookup: Lookup, args: Args<'_>) -> Result<(), ApplyFailure> {
     if !belongs_in_a_stream(engine, lookup) {
         return Err(ApplyFailure::Unknown);
     }

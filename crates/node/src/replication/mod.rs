@@ -37,6 +37,8 @@ pub struct Replication {
     link_peer: Option<engine::session::Peer>,
     /// Bytes for the primary.
     link_output: Vec<u8>,
+    /// Kept for its room: see [`link`].
+    lookups: Vec<engine::table::Lookup>,
     /// The load under way.
     load: Option<RunningLoad>,
     next_load: u64,
@@ -67,6 +69,7 @@ impl Replication {
             primary: None,
             link_peer: None,
             link_output: Vec::new(),
+            lookups: Vec::new(),
             load: None,
             next_load: 1,
             transfers: BTreeMap::new(),

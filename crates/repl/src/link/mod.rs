@@ -137,6 +137,8 @@ struct Streaming {
     applied: Offset,
     /// Where the unit under way has taken the stream.
     db: DbIndex,
+    /// Where the last complete unit has left it.
+    unit_db: DbIndex,
     heard_ms: u64,
     /// When the last acknowledgement went out; `None`: the primary understands none.
     acked_ms: Option<u64>,
@@ -380,6 +382,22 @@ impl Link {
         None
     }
 
+    /// The buffer of the stream, to be read into, with room for so many bytes; `None` unless the stream flows. Tell of
+    /// what came with [`Self::on_read`].
+    pub(crate) fn room(&mut self, bytes: usize) -> Option<&mut Vec<u8>> {
+        match &mut self.state {
+            State::Streaming(streaming) => Some(streaming.reader.room(bytes)),
+            _ => None,
+        }
+    }
+
+    /// Bytes were read into [`Self::room`].
+    pub(crate) fn on_read(&mut self, now: Now) {
+        if let State::Streaming(streaming) = &mut self.state {
+            streaming.heard_ms = now.mono_ms();
+        }
+    }
+
     fn hear(&mut self, now_ms: u64) {
         match &mut self.state {
             State::Greeting(greeting) => greeting.heard_ms = now_ms,
@@ -568,6 +586,7 @@ impl Link {
             reader: Reader::default(),
             applied,
             db,
+            unit_db: db,
             heard_ms: now.mono_ms(),
             acked_ms,
         }));
@@ -657,21 +676,20 @@ impl Link {
 
     // ---- streaming ----
 
-    /// Moves to the next command for the engine, if one is there. Blank lines and GETACK are dealt with on the way. Complete
-    /// units go to `forward`, with the database in which they leave the stream.
-    pub(crate) fn find_command(&mut self, cx: &mut Context<'_>, mut forward: impl FnMut(&[u8], DbIndex)) -> bool {
+    /// Moves to the next command for the engine, if one is there. Blank lines and GETACK are dealt with on the way.
+    pub(crate) fn find_command(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let State::Streaming(streaming) = &mut self.state else {
                 return false;
             };
             match streaming.reader.front() {
                 Front::Command(Meaning::GetAck) => {
-                    streaming.pass(&mut forward);
+                    streaming.pass();
                     streaming.acknowledge(cx.now, cx.effects);
                 }
                 Front::Command(_) => return true,
                 Front::Blank => {
-                    streaming.pass(&mut forward);
+                    streaming.pass();
                 }
                 Front::Incomplete => return false,
                 Front::Error(error) => {
@@ -684,10 +702,9 @@ impl Link {
     }
 
     /// See [`crate::Replication::upcoming`].
-    pub(crate) fn upcoming(&mut self, count: usize, each: impl FnMut(Args<'_>)) -> usize {
-        match &mut self.state {
-            State::Streaming(streaming) => streaming.reader.upcoming(count, each),
-            _ => 0,
+    pub(crate) fn upcoming(&mut self, each: impl FnMut(Args<'_>)) {
+        if let State::Streaming(streaming) = &mut self.state {
+            streaming.reader.upcoming(each);
         }
     }
 
@@ -702,13 +719,22 @@ impl Link {
         })
     }
 
-    /// The command has been applied, or queued in its transaction.
-    pub(crate) fn on_applied(&mut self, forward: impl FnMut(&[u8], DbIndex)) {
+    /// The command has been applied, or queued in its transaction. True if all that was looked at has been.
+    pub(crate) fn on_applied(&mut self) -> bool {
         let State::Streaming(streaming) = &mut self.state else {
-            return;
+            return true;
         };
-        if streaming.pass(forward) {
+        if streaming.pass() {
             self.retry.reset();
+        }
+        streaming.reader.has_passed_all()
+    }
+
+    /// Units that became whole since the last call, and the database in which they leave the stream.
+    pub(crate) fn take_passed(&mut self) -> Option<(&[u8], DbIndex)> {
+        match &mut self.state {
+            State::Streaming(streaming) => Some((streaming.reader.take_passed(), streaming.unit_db)),
+            _ => None,
         }
     }
 
@@ -737,14 +763,15 @@ impl Link {
 }
 
 impl Streaming {
-    /// Passes the command at the front. If that completes a unit, hands it on: true.
-    fn pass(&mut self, mut forward: impl FnMut(&[u8], DbIndex)) -> bool {
-        if let Some(Meaning::Select(db)) = self.reader.front_meaning() {
+    /// Passes what is at the front. True if that completes a unit.
+    fn pass(&mut self) -> bool {
+        let (unit, meaning) = self.reader.pass();
+        if let Meaning::Select(db) = meaning {
             self.db = db;
         }
-        let Some(unit) = self.reader.pass() else { return false };
-        self.applied = self.applied.plus(unit.len() as u64);
-        forward(unit, self.db);
+        let Some(length) = unit else { return false };
+        self.applied = self.applied.plus(length as u64);
+        self.unit_db = self.db;
         true
     }
 

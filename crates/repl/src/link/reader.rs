@@ -31,7 +31,7 @@ pub(super) enum Meaning {
 }
 
 /// What is at the front of the stream.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Front {
     Command(Meaning),
     /// A blank line or an empty request: counts, and does nothing.
@@ -40,23 +40,8 @@ pub(super) enum Front {
     Error(ProtocolError),
 }
 
-/// See the module. Holds what has been read and is not yet applied: bounded by one unit and what one read brings.
-#[derive(Debug, Default)]
-pub(super) struct Reader {
-    bytes: Vec<u8>,
-    /// Where the unit under way begins; what is before it has been applied.
-    unit: usize,
-    /// Where the command at the front begins.
-    at: usize,
-    /// Its length, once it is known.
-    length: usize,
-    meaning: Option<Meaning>,
-    in_transaction: bool,
-    parser: Parser,
-    argv: Argv,
-    /// The words of a command that is only looked at.
-    ahead: Argv,
-}
+/// So many commands are cut at once: as many as a processor has cache misses under way for what they look up.
+const CUT_AT_ONCE: usize = 16;
 
 /// A primary may send what it likes.
 const NO_LIMITS: Limits = Limits {
@@ -65,14 +50,55 @@ const NO_LIMITS: Limits = Limits {
     query_buffer_bytes: u64::MAX,
 };
 
+/// A part of the stream that has been cut off, and not yet passed.
+#[derive(Debug)]
+struct Cut {
+    argv: Argv,
+    /// In bytes.
+    length: usize,
+    what: Front,
+}
+
+/// See the module. Holds what has been read and is not yet applied: bounded by one unit and what one read brings.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    bytes: Vec<u8>,
+    /// What is before it is in the stream that our own replicas read.
+    forwarded: usize,
+    /// Where the unit under way begins; what is before it has been applied.
+    unit: usize,
+    /// Where the front begins.
+    at: usize,
+    /// What lies beyond has not been looked at.
+    seen: usize,
+    /// What has been cut and not passed is `cuts[front..ready]`; the rest is kept for its room.
+    cuts: Vec<Cut>,
+    front: usize,
+    ready: usize,
+    in_transaction: bool,
+    parser: Parser,
+}
+
 impl Reader {
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.room(0).extend_from_slice(bytes);
+    }
+
+    /// The buffer, to be read into: what is there stays, and there is room for so many bytes more.
+    pub(super) fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
+        debug_assert_eq!(
+            self.forwarded, self.unit,
+            "what is applied is forwarded before more is read"
+        );
         self.let_go();
         if self.unit > SLACK_BYTES && self.unit > self.bytes.len() / 2 {
             self.bytes.drain(..self.unit);
-            (self.unit, self.at) = (0, self.at - self.unit);
+            self.at -= self.unit;
+            self.seen -= self.unit;
+            (self.unit, self.forwarded) = (0, 0);
         }
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.reserve(bytes);
+        &mut self.bytes
     }
 
     /// Gives the room of a long command back as soon as all has been applied: a quiet primary may send nothing for long.
@@ -80,7 +106,7 @@ impl Reader {
         if self.unit == self.bytes.len() {
             self.bytes.clear();
             self.bytes.shrink_to(KEPT_CAPACITY_BYTES);
-            (self.unit, self.at) = (0, 0);
+            (self.forwarded, self.unit, self.at, self.seen) = (0, 0, 0, 0);
         }
     }
 
@@ -89,87 +115,116 @@ impl Reader {
         (self.bytes.len() - self.unit) as u64
     }
 
-    /// How far the first byte of the command at the front is beyond the applied offset.
+    /// How far the first byte of the front is beyond the applied offset.
     pub(super) fn front_start(&self) -> u64 {
         (self.at - self.unit) as u64
     }
 
-    /// What the command at the front means.
-    pub(super) fn front_meaning(&self) -> Option<Meaning> {
-        self.meaning
+    /// What is at the front. Until [`Self::pass`] it stays there.
+    pub(super) fn front(&mut self) -> Front {
+        if self.front == self.ready {
+            self.cut();
+        }
+        self.cuts[..self.ready]
+            .get(self.front)
+            .map_or(Front::Incomplete, |cut| cut.what)
     }
 
-    /// Finds the command at the front. Until [`Self::pass`] it stays there.
-    pub(super) fn front(&mut self) -> Front {
-        self.let_go();
-        match self.parser.parse(&self.bytes[self.at..], &NO_LIMITS, &mut self.argv) {
-            Parsed::Command { consumed } => {
-                self.length = consumed;
-                let meaning = meaning(self.args());
-                self.meaning = Some(meaning);
-                Front::Command(meaning)
+    /// Cuts what is whole, some of it at once.
+    fn cut(&mut self) {
+        (self.front, self.ready) = (0, 0);
+        if self.forwarded == self.unit {
+            self.let_go();
+        }
+        while self.ready < CUT_AT_ONCE {
+            if self.ready == self.cuts.len() {
+                self.cuts.push(Cut {
+                    argv: Argv::new(),
+                    length: 0,
+                    what: Front::Incomplete,
+                });
             }
-            Parsed::Empty { consumed } => {
-                self.length = consumed;
-                self.meaning = Some(Meaning::Plain);
-                Front::Blank
+            let cut = &mut self.cuts[self.ready];
+            let rest = &self.bytes[self.seen..];
+            (cut.length, cut.what) = match self.parser.parse(rest, &NO_LIMITS, &mut cut.argv) {
+                Parsed::Command { consumed } => (consumed, Front::Command(meaning(cut.argv.args(rest)))),
+                Parsed::Empty { consumed } => (consumed, Front::Blank),
+                Parsed::Incomplete => return,
+                Parsed::Error(error) => (0, Front::Error(error)),
+            };
+            self.seen += cut.length;
+            self.ready += 1;
+            if cut.length == 0 {
+                return;
             }
-            Parsed::Incomplete => Front::Incomplete,
-            Parsed::Error(error) => Front::Error(error),
         }
     }
 
-    /// Shows up to `count` commands, from the front on, that are whole; how many there were. A look ahead: it moves nothing.
-    pub(super) fn upcoming(&mut self, count: usize, mut each: impl FnMut(Args<'_>)) -> usize {
-        if self.parser.in_multibulk() {
-            return 0;
+    /// Shows the commands that have been cut, from the front on, but for those that only the link itself needs. A look
+    /// ahead: it passes nothing.
+    pub(super) fn upcoming(&mut self, mut each: impl FnMut(Args<'_>)) {
+        if self.front == self.ready {
+            self.cut();
         }
         let mut at = self.at;
-        for seen in 0..count {
-            let rest = &self.bytes[at..];
-            let Parsed::Command { consumed } = Parser::new().parse(rest, &NO_LIMITS, &mut self.ahead) else {
-                return seen;
-            };
-            each(self.ahead.args(rest));
-            at += consumed;
+        for cut in &self.cuts[self.front..self.ready] {
+            if let Front::Command(meaning) = cut.what
+                && meaning != Meaning::GetAck
+            {
+                each(cut.argv.args(&self.bytes[at..]));
+            }
+            at += cut.length;
         }
-        count
     }
 
     /// The words of the command at the front.
     pub(super) fn args(&self) -> Args<'_> {
-        self.argv.args(&self.bytes[self.at..])
+        self.cuts[self.front].argv.args(&self.bytes[self.at..])
     }
 
-    /// Whether the command at the front completes its unit.
+    /// Whether the front completes its unit.
     pub(super) fn completes(&self) -> bool {
-        match self.meaning {
-            Some(Meaning::Multi) => false,
-            Some(Meaning::End) => true,
+        match self.cuts[self.front].what {
+            Front::Command(Meaning::Multi) => false,
+            Front::Command(Meaning::End) => true,
             _ => !self.in_transaction,
         }
     }
 
-    /// The command at the front has been applied or queued. Gives the bytes of its unit when that is complete, and the
-    /// database in which it leaves the stream if it changed that.
-    pub(super) fn pass(&mut self) -> Option<&[u8]> {
+    /// The front has been applied or queued. Gives the length of its unit if that is complete now, and what the front
+    /// meant.
+    pub(super) fn pass(&mut self) -> (Option<usize>, Meaning) {
+        assert!(self.front < self.ready, "what is passed was at the front");
         let completes = self.completes();
-        let meaning = self
-            .meaning
-            .take()
-            .expect("a command is passed once, and after it was found");
-        self.in_transaction = match meaning {
-            Meaning::Multi => true,
-            Meaning::End => false,
-            _ => self.in_transaction,
+        let cut = &self.cuts[self.front];
+        let meaning = match cut.what {
+            Front::Command(meaning) => meaning,
+            _ => Meaning::Plain,
         };
-        self.at += self.length;
-        self.length = 0;
-        completes.then(|| {
-            let unit = &self.bytes[self.unit..self.at];
+        match meaning {
+            Meaning::Multi => self.in_transaction = true,
+            Meaning::End => self.in_transaction = false,
+            _ => {}
+        }
+        self.at += cut.length;
+        self.front += 1;
+        let unit = completes.then(|| {
+            let length = self.at - self.unit;
             self.unit = self.at;
-            unit
-        })
+            length
+        });
+        (unit, meaning)
+    }
+
+    /// Whether all that was cut has been passed.
+    pub(super) fn has_passed_all(&self) -> bool {
+        self.front == self.ready
+    }
+
+    /// Whole units that were passed since the last call, for our own replicas to read.
+    pub(super) fn take_passed(&mut self) -> &[u8] {
+        let from = std::mem::replace(&mut self.forwarded, self.unit);
+        &self.bytes[from..self.unit]
     }
 }
 
@@ -201,8 +256,11 @@ mod tests {
                 Front::Incomplete => return units,
                 Front::Error(error) => panic!("{error}"),
                 Front::Command(_) | Front::Blank => {
-                    if let Some(unit) = reader.pass() {
-                        units.push(unit.escape_ascii().to_string());
+                    let (unit, _) = reader.pass();
+                    let passed = reader.take_passed();
+                    assert_eq!(unit.unwrap_or(0), passed.len());
+                    if unit.is_some() {
+                        units.push(passed.escape_ascii().to_string());
                     }
                 }
             }
@@ -233,17 +291,29 @@ mod tests {
     fn a_look_ahead_sees_what_will_come_and_moves_nothing() {
         let mut reader = Reader::default();
         reader.push(b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nc\r\n*2\r\n$3\r\nDEL\r\n$1\r\n");
-        let mut seen = Vec::new();
-        for count in [0, 1, 9] {
-            let shown = reader.upcoming(count, |args| seen.push(args.get(0).to_vec()));
-            assert_eq!(shown, count.min(2));
+        for _ in 0..2 {
+            let mut seen = Vec::new();
+            reader.upcoming(|args| seen.push(args.get(0).to_vec()));
+            assert_eq!(seen, [b"PING", b"INCR"]);
         }
-        assert_eq!(seen, [b"PING", b"PING", b"INCR"]);
         assert_eq!(units(&mut reader).len(), 2);
         // The rest of a request is on its way: what it is cannot be told without it.
-        assert_eq!(reader.upcoming(9, |_| panic!("nothing is whole")), 0);
-        reader.push(b"x\r\n");
-        assert_eq!(units(&mut reader).len(), 1);
+        reader.upcoming(|_| panic!("nothing is whole"));
+        reader.push(b"x\r\n*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n\r\n");
+        let mut seen = 0;
+        reader.upcoming(|_| seen += 1);
+        assert_eq!(seen, 1, "what is for the link alone is not shown");
+        assert_eq!(units(&mut reader).len(), 3);
+    }
+
+    #[test]
+    fn what_comes_before_an_error_is_applied() {
+        let mut reader = Reader::default();
+        reader.push(b"PING\r\n*1\r\n$x\r\n");
+        assert_eq!(reader.front(), Front::Command(Meaning::Plain));
+        reader.pass();
+        assert!(matches!(reader.front(), Front::Error(_)));
+        assert_eq!(reader.take_passed(), b"PING\r\n");
     }
 
     #[test]
