@@ -40,8 +40,9 @@ pub(super) enum Front {
     Error(ProtocolError),
 }
 
-/// So many commands are cut at once: as many as a processor has cache misses under way for what they look up.
-const CUT_AT_ONCE: usize = 16;
+/// So many commands are cut at once: more than a processor has cache misses under way for what they look up, so that it
+/// need not wait for the last of these before it begins.
+const CUT_AT_ONCE: usize = 32;
 
 /// A primary may send what it likes.
 const NO_LIMITS: Limits = Limits {
