@@ -385,6 +385,12 @@ impl Entry {
         upper(self.0)
     }
 
+    /// The same reference with other bits of the hash.
+    #[inline]
+    pub(crate) fn with_tag(self, tag: u16) -> Self {
+        Self(with_upper(self.0, tag))
+    }
+
     /// Asks the processor for the block's first cache line.
     #[inline]
     pub(crate) fn prefetch(&self) {

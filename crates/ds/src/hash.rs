@@ -1,16 +1,44 @@
 //! The hash of a key: 64 bits from a seeded function.
 //!
 //! ```text
-//!   63                                            16 15             0
-//!   +-----------------------------------------------+----------------+
-//!   | position: the path through the tree, 48 bits   | tag, in a slot |
-//!   +-----------------------------------------------+----------------+
+//!   63                    window                  16 15          4 3  0
+//!   +--------------------+- - - -+-------------------+------------+----+
+//!   | position: the path through the tree, 48 bits   | tag, in a slot   |
+//!   +--------------------+- - - -+-------------------+------------+----+
+//!                            └──────────────────────────────────► 3  0
 //! ```
+//!
+//! A slot keeps twelve of the last bits, and beside them a window of four bits of the position: those that the next splits
+//! of its segment go by. So three splits of four look at no key.
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
 /// How many bits of a hash order the tree.
 pub const POSITION_BITS: u32 = 48;
+
+/// How many bits of the position a tag holds.
+const WINDOW_BITS: u32 = 4;
+
+/// The part of a tag that is the same at every depth, out of [`LASTING_TAGS`].
+#[inline]
+pub(crate) fn lasting(tag: u16) -> usize {
+    usize::from(tag >> WINDOW_BITS)
+}
+
+/// How many lasting parts there are.
+pub(crate) const LASTING_TAGS: usize = 1 << (16 - WINDOW_BITS);
+
+/// Bit `depth` of the hash that this is a tag of, in a segment to which `depth` bits of it lead: the one that it splits by.
+#[inline]
+pub(crate) fn next_bit(tag: u16, depth: u32) -> bool {
+    tag >> (WINDOW_BITS - 1 - depth % WINDOW_BITS) & 1 == 1
+}
+
+/// Whether the tags of a hash at these two depths are the same.
+#[inline]
+pub(crate) fn same_window(depth: u32, other: u32) -> bool {
+    depth / WINDOW_BITS == other / WINDOW_BITS
+}
 
 /// The hash of a key under one [`Hasher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +51,11 @@ impl KeyHash {
         self.0 >> (64 - POSITION_BITS)
     }
 
-    /// The bits that a slot keeps of the hash.
+    /// The bits that a slot keeps of the hash, in a segment to which `depth` bits of it lead.
     #[inline]
-    pub(crate) fn tag(self) -> u16 {
-        self.0 as u16
+    pub(crate) fn tag(self, depth: u32) -> u16 {
+        let window = (self.0 << (depth - depth % WINDOW_BITS)) >> (64 - WINDOW_BITS);
+        self.0 as u16 >> WINDOW_BITS << WINDOW_BITS | window as u16
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Descent<'a> {
     child: Child,
     hash: KeyHash,
     consumed: u32,
+    /// Of these, those that led to the node above the child.
+    above: u32,
     for_write: bool,
     table: PhantomData<&'a Table>,
 }
@@ -36,6 +38,7 @@ impl<'a> Descent<'a> {
             child: table.root,
             hash,
             consumed: 0,
+            above: 0,
             for_write,
             table: PhantomData,
         }
@@ -50,6 +53,7 @@ impl<'a> Descent<'a> {
         // SAFETY: the table, which is borrowed, holds its root, and every node its children.
         let inner = unsafe { Inner::of(self.child) };
         self.child = inner.towards(self.hash, self.consumed);
+        self.above = self.consumed;
         self.consumed += inner.bits();
         if self.child.is_inner() {
             // SAFETY: as above.
@@ -58,11 +62,17 @@ impl<'a> Descent<'a> {
         }
         // SAFETY: as above; a child of a node is never none.
         let segment = unsafe { Segment::of(self.child) };
-        segment.prefetch_group(self.hash);
+        segment.prefetch_group(self.tag());
         if self.for_write {
             segment.prefetch_header();
         }
         false
+    }
+
+    /// The tag that is looked for, in the segment where the search has arrived.
+    #[inline]
+    fn tag(&self) -> u16 {
+        self.hash.tag(self.above + self.child.depth())
     }
 
     /// Takes searches down to where entries are, a step of each in turn.
@@ -84,7 +94,7 @@ impl<'a> Descent<'a> {
             return None;
         }
         // SAFETY: as above.
-        let entry = unsafe { Segment::of(self.child) }.likely(self.hash)?;
+        let entry = unsafe { Segment::of(self.child) }.likely(self.tag())?;
         entry.prefetch_whole();
         Some(entry)
     }

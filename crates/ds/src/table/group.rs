@@ -3,7 +3,7 @@
 //! ```text
 //!   slot      0          1          2                    7
 //!          +----------+----------+----------+---…---+----------+
-//!          | tag addr | tag addr |    0     |   0   |    0     |     tag: 16 bits of the hash; addr: 48 bits
+//!          | tag addr | tag addr |    0     |   0   |    0     |     tag: 16 bits of the hash, see `hash`; addr: 48 bits
 //!          +----------+----------+----------+---…---+----------+
 //! ```
 //!
@@ -16,6 +16,12 @@ pub(super) const SLOTS: usize = 8;
 
 /// Eight entries or places for them.
 pub(super) type Group = [Option<Entry>; SLOTS];
+
+/// How many entries a group has.
+#[inline]
+pub(super) fn len(group: &Group) -> usize {
+    group.partition_point(Option::is_some)
+}
 
 /// Which slots hold this tag, as a bit each. Empty slots look like tag 0.
 #[inline]

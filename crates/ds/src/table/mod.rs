@@ -155,33 +155,33 @@ impl Table {
     #[inline]
     #[must_use]
     pub fn get(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        let (segment, _) = self.segment(hash)?;
-        segment.slot(segment.find(key, hash)?)
+        let (segment, depth) = self.segment(hash)?;
+        segment.slot(segment.find(key, hash.tag(depth))?)
     }
 
     /// As [`Self::get`], for an entry that is likely to be changed then, or a key that is likely to be added.
     #[inline]
     pub(crate) fn get_to_change(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        let (segment, _) = self.segment(hash)?;
+        let (segment, depth) = self.segment(hash)?;
         segment.prefetch_header();
-        segment.slot(segment.find(key, hash)?)
+        segment.slot(segment.find(key, hash.tag(depth))?)
     }
 
     /// Asks the processor for the part of the table that a search for this hash begins at, where the way there is likely in
     /// the cache. For many searches at once see [`Descent`].
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
-        if let Some((segment, _)) = self.segment(hash) {
-            segment.prefetch_group(hash);
+        if let Some((segment, depth)) = self.segment(hash) {
+            segment.prefetch_group(hash.tag(depth));
         }
     }
 
     /// As [`Self::prefetch`], for a search that may end in a change.
     #[inline]
     pub fn prefetch_for_write(&self, hash: KeyHash) {
-        if let Some((segment, _)) = self.segment(hash) {
+        if let Some((segment, depth)) = self.segment(hash) {
             segment.prefetch_header();
-            segment.prefetch_group(hash);
+            segment.prefetch_group(hash.tag(depth));
         }
     }
 
@@ -235,10 +235,10 @@ impl Table {
         blocks_max: usize,
     ) -> Result<Option<Overwritten>, NewValue<'v>> {
         let path = self.own_path(hash);
-        let Some(slot) = path.segment.find(key, hash) else {
+        let Some(slot) = path.find(key, hash) else {
             let expiry = expiry.flatten();
             let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
-                Entry::new(hash.tag(), key, expiry, clock.unwrap_or(0), payload, ledger)
+                Entry::new(path.tag(hash), key, expiry, clock.unwrap_or(0), payload, ledger)
             });
             self.add(path, hash, entry);
             return Ok(None);
@@ -264,7 +264,7 @@ impl Table {
     /// [`Entry::as_raw`] does, which stays the same until the key is written to or taken out.
     pub(crate) fn set_text(&mut self, key: &[u8], hash: KeyHash, text: &[u8]) -> NonNull<u8> {
         let path = self.own_path(hash);
-        if let Some(slot) = path.segment.find(key, hash) {
+        if let Some(slot) = path.find(key, hash) {
             // SAFETY: the path is owned.
             let entry = unsafe { entry_mut(path.segment, slot) };
             entry.set_text(text, &mut self.ledger);
@@ -272,7 +272,7 @@ impl Table {
         }
         let parts = &[text];
         let payload = Payload::Bytes { parts, raw: false };
-        let entry = Entry::new(hash.tag(), key, None, 0, payload, &mut self.ledger);
+        let entry = Entry::new(path.tag(hash), key, None, 0, payload, &mut self.ledger);
         let address = entry.as_raw();
         self.add(path, hash, entry);
         address
@@ -284,7 +284,7 @@ impl Table {
         if old != expiry {
             let path = self.own_path(hash);
             // Found just before.
-            let slot = path.segment.find(key, hash).expect("a key that is there");
+            let slot = path.find(key, hash).expect("a key that is there");
             // SAFETY: the path is owned.
             unsafe { entry_mut(path.segment, slot) }.set_expiry(expiry, &mut self.ledger);
             self.expiry_changed(&path, old, expiry);
@@ -296,7 +296,7 @@ impl Table {
     pub fn string_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<StringMut<'_>> {
         self.get(key, hash)?;
         let path = self.own_path(hash);
-        let slot = path.segment.find(key, hash)?;
+        let slot = path.find(key, hash)?;
         // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
         let entry = unsafe { entry_mut(path.segment, slot) };
         Some(StringMut {
@@ -309,7 +309,7 @@ impl Table {
     pub fn value_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<ValueMut<'_>> {
         self.get(key, hash)?;
         let path = self.own_path(hash);
-        let slot = path.segment.find(key, hash)?;
+        let slot = path.find(key, hash)?;
         // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
         let entry = unsafe { entry_mut(path.segment, slot) };
         Some(ValueMut {
@@ -368,7 +368,7 @@ impl Table {
         // SAFETY: the table holds the entry, as promised; the reference ends before anything is changed.
         let hash = self.hash(unsafe { Entry::from_raw_ref(&address) }.key());
         let path = self.own_path(hash);
-        if let Some(slot) = path.segment.find_address(address, hash) {
+        if let Some(slot) = path.segment.find_address(address, path.tag(hash)) {
             self.take_slot(path, slot, hash).leave(&mut self.ledger);
         }
     }
@@ -376,7 +376,7 @@ impl Table {
     fn take_entry(&mut self, key: &[u8], hash: KeyHash) -> Option<Entry> {
         self.get(key, hash)?;
         let path = self.own_path(hash);
-        let slot = path.segment.find(key, hash)?;
+        let slot = path.find(key, hash)?;
         Some(self.take_slot(path, slot, hash))
     }
 
@@ -394,9 +394,9 @@ impl Table {
     ///
     /// Panics if the entry comes from a table with another account.
     pub fn insert(&mut self, key: &[u8], hash: KeyHash, removed: Removed) -> Option<Overwritten> {
-        let entry = removed.under(key, hash, &mut self.ledger);
         let path = self.own_path(hash);
-        let Some(slot) = path.segment.find(key, hash) else {
+        let entry = removed.under(key, path.tag(hash), &mut self.ledger);
+        let Some(slot) = path.find(key, hash) else {
             self.add(path, hash, entry);
             return None;
         };
@@ -529,7 +529,7 @@ impl Removed {
     }
 
     /// The entry, moved to `key` and into `ledger`.
-    fn under(mut self, key: &[u8], hash: KeyHash, ledger: &mut Ledger) -> Entry {
+    fn under(mut self, key: &[u8], tag: u16, ledger: &mut Ledger) -> Entry {
         assert!(
             Arc::ptr_eq(self.ledger.account(), ledger.account()),
             "an entry of another keyspace"
@@ -537,7 +537,7 @@ impl Removed {
         let mut entry = self.entry.take().expect("an entry until it is consumed");
         ledger.add(entry.memory_bytes());
         self.ledger.remove(entry.memory_bytes());
-        entry.move_to(hash.tag(), key, entry.expiry(), ledger);
+        entry.move_to(tag, key, entry.expiry(), ledger);
         entry
     }
 }

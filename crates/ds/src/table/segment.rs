@@ -6,7 +6,7 @@
 //!   | header | group 0 | group 1 | ... | group n |      64 bytes each; 1 ≤ groups ≤ 15, in the sizes that the
 //!   +--------+---------+---------+-----+---------+      allocator has: 1 2 3 4 5 6 7 9 11 13 15
 //!
-//!   home group of an entry = tag × groups / 2¹⁶; if that is full, the next that is not, around the end.
+//!   home group of an entry = lasting part of its tag × groups / 2¹²; if that is full, the next that is not, around the end.
 //! ```
 //!
 //! A search ends at the first group that is not full: removal keeps that true by moving an entry back into the gap.
@@ -22,7 +22,7 @@ use super::group::{self, Group, SLOTS};
 use crate::account::{Account, Ledger};
 use crate::count::Count32;
 use crate::entry::Entry;
-use crate::hash::KeyHash;
+use crate::hash::{LASTING_TAGS, lasting};
 use base::Millis;
 
 /// Groups by size class. The last ones are for segments that cannot be split: more keys than fit whose hashes agree in
@@ -186,7 +186,7 @@ impl Segment {
 
     #[inline]
     fn home(self, tag: u16) -> usize {
-        (usize::from(tag) * self.groups) >> 16
+        lasting(tag) * self.groups / LASTING_TAGS
     }
 
     #[inline]
@@ -194,21 +194,20 @@ impl Segment {
         if group + 1 == self.groups { 0 } else { group + 1 }
     }
 
-    /// The slot of `key`.
+    /// The slot of `key`, which has this tag here.
     #[inline]
-    pub(super) fn find(self, key: &[u8], hash: KeyHash) -> Option<usize> {
-        self.find_where(hash, |entry| entry.key() == key)
+    pub(super) fn find(self, key: &[u8], tag: u16) -> Option<usize> {
+        self.find_where(tag, |entry| entry.key() == key)
     }
 
     /// The slot of the entry at this address, whatever stands above it.
     #[inline]
-    pub(super) fn find_address(self, address: NonNull<u8>, hash: KeyHash) -> Option<usize> {
-        self.find_where(hash, |entry| entry.is_at(address))
+    pub(super) fn find_address(self, address: NonNull<u8>, tag: u16) -> Option<usize> {
+        self.find_where(tag, |entry| entry.is_at(address))
     }
 
     #[inline]
-    fn find_where(self, hash: KeyHash, is: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let tag = hash.tag();
+    fn find_where(self, tag: u16, is: impl Fn(&Entry) -> bool) -> Option<usize> {
         let home = self.home(tag);
         let mut at = home;
         loop {
@@ -230,10 +229,10 @@ impl Segment {
         }
     }
 
-    /// Asks the processor for the group in which a search begins.
+    /// Asks the processor for the group in which a search for this tag begins.
     #[inline]
-    pub(super) fn prefetch_group(self, hash: KeyHash) {
-        crate::entry::prefetch(self.groups_at().wrapping_add(self.home(hash.tag())).cast());
+    pub(super) fn prefetch_group(self, tag: u16) {
+        crate::entry::prefetch(self.groups_at().wrapping_add(self.home(tag)).cast());
     }
 
     /// Asks the processor for the header, which writers look at and change.
@@ -244,8 +243,7 @@ impl Segment {
 
     /// The entry that a search will likely find: the first in its home group whose tag agrees.
     #[inline]
-    pub(super) fn likely<'a>(self, hash: KeyHash) -> Option<&'a Entry> {
-        let tag = hash.tag();
+    pub(super) fn likely<'a>(self, tag: u16) -> Option<&'a Entry> {
         // SAFETY: the segment lives, by the contract of `of`, and a home group is less than its groups.
         let group = unsafe { &*self.groups_at().add(self.home(tag)) };
         let found = group::with_tag(group, tag);
@@ -316,7 +314,7 @@ impl Segment {
         };
     }
 
-    /// Puts an entry into a free slot, without counting it.
+    /// Puts an entry into a free slot, without counting it. Its tag is one of this segment.
     ///
     /// # Safety
     /// - The caller is the only holder.
@@ -326,8 +324,9 @@ impl Segment {
         let groups = unsafe { self.groups_mut() };
         let mut at = self.home(entry.tag());
         loop {
-            if let Some(slot) = groups[at].iter_mut().find(|slot| slot.is_none()) {
-                *slot = Some(entry);
+            let free = group::len(&groups[at]);
+            if free < SLOTS {
+                groups[at][free] = Some(entry);
                 return;
             }
             at = self.after(at);
@@ -426,11 +425,12 @@ impl Segment {
     /// - As for [`Self::dissolve`].
     /// - They fit: no more than the class's [`capacity`].
     pub(super) unsafe fn resize(self, class: usize, ledger: &mut Ledger) -> Self {
-        let resized = Self::new(class, ledger);
+        let mut filling = Filling::new(class, ledger);
+        let resized = filling.segment;
         let (len, expiring, soonest) = (self.len() as isize, self.expiring() as isize, self.soonest());
         // SAFETY: the new segment is ours alone and has room; the old one is the caller's to give up.
         unsafe {
-            self.dissolve(ledger, |entry, _| resized.place(entry));
+            self.dissolve(ledger, |entry, _| filling.place(entry));
             resized.adjust(len, expiring, soonest);
         }
         resized
@@ -457,9 +457,50 @@ impl Segment {
     }
 }
 
+/// A new segment that is being filled with many entries: how full its groups are is known without looking at their slots.
+pub(super) struct Filling {
+    pub(super) segment: Segment,
+    lens: [u8; FILLED_GROUPS_MAX],
+}
+
+/// A segment of more groups, which cannot be split and hardly ever is, is filled like any other.
+const FILLED_GROUPS_MAX: usize = 15;
+
+impl Filling {
+    /// An empty segment with one holder.
+    pub(super) fn new(class: usize, ledger: &mut Ledger) -> Self {
+        Self {
+            segment: Segment::new(class, ledger),
+            lens: [0; FILLED_GROUPS_MAX],
+        }
+    }
+
+    /// Puts an entry, whose tag is one of the segment, into a free slot, without counting it.
+    ///
+    /// # Safety
+    /// - The caller is the segment's only holder, and puts entries into it by this alone.
+    /// - There is room: fewer entries than [`capacity`].
+    #[inline]
+    pub(super) unsafe fn place(&mut self, entry: Entry) {
+        let segment = self.segment;
+        if segment.groups > FILLED_GROUPS_MAX {
+            // SAFETY: as promised.
+            return unsafe { segment.place(entry) };
+        }
+        let mut at = segment.home(entry.tag());
+        while usize::from(self.lens[at]) == SLOTS {
+            at = segment.after(at);
+        }
+        // SAFETY: the only holder; the reference ends with this function.
+        let groups = unsafe { segment.groups_mut() };
+        groups[at][usize::from(self.lens[at])] = Some(entry);
+        self.lens[at] += 1;
+    }
+}
+
 /// Takes an entry out of a group and moves the last one into its place.
 fn take_and_close(group: &mut Group, index: usize) -> Option<Entry> {
-    let last = group.iter().rposition(Option::is_some)?;
+    let last = group::len(group).checked_sub(1)?;
     let moved = group[last].take();
     if last == index {
         moved

@@ -116,7 +116,7 @@ fn blocks(table: Option<&Table>, child: Child, prefix: u64, consumed: u32, found
             entry.for_each_block(&mut |address, bytes| _ = found.insert(address, bytes));
             if let Some(table) = table {
                 let hash = table.hasher.hash(entry.key());
-                assert_eq!(entry.tag(), hash.tag());
+                assert_eq!(entry.tag(), hash.tag(consumed));
                 assert!(
                     consumed == 0 || (hash.0 ^ prefix) >> (64 - consumed) == 0,
                     "an entry in its place"

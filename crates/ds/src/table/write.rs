@@ -3,9 +3,10 @@
 use super::Table;
 use super::child::Child;
 use super::node::{self, BITS_MAX, Inner};
-use super::segment::{self, NEVER, Segment};
+use super::segment::{self, Filling, NEVER, Segment};
+use crate::account::Ledger;
 use crate::entry::Entry;
-use crate::hash::{Hasher, KeyHash, POSITION_BITS};
+use crate::hash::{Hasher, KeyHash, POSITION_BITS, next_bit, same_window};
 use base::Millis;
 
 /// Inner nodes on a path at most: all but the last take six bits of 48.
@@ -50,11 +51,27 @@ impl Path {
         self.len.checked_sub(1).and_then(|last| self.steps[last])
     }
 
+    /// How many bits of the hash led to the segment.
+    fn bits(&self) -> u32 {
+        self.last().map_or(0, |step| step.consumed) + self.depth
+    }
+
+    /// The tag that this hash has in the segment.
+    #[inline]
+    pub(super) fn tag(&self, hash: KeyHash) -> u16 {
+        hash.tag(self.bits())
+    }
+
+    /// The slot of `key` in the segment.
+    #[inline]
+    pub(super) fn find(&self, key: &[u8], hash: KeyHash) -> Option<usize> {
+        self.segment.find(key, self.tag(hash))
+    }
+
     /// What must happen before the segment takes one more entry.
     fn room_needed(&self) -> Option<Room> {
         let len = self.segment.len();
-        let bits = self.last().map_or(0, |step| step.consumed) + self.depth;
-        if bits < POSITION_BITS && len >= SPLIT_LEN {
+        if self.bits() < POSITION_BITS && len >= SPLIT_LEN {
             return Some(Room::Split);
         }
         (len >= segment::capacity(self.segment.class())).then_some(Room::Grow)
@@ -78,13 +95,13 @@ impl Table {
         }
         let mut steps = [None; STEPS_MAX];
         let mut len = 0;
-        let mut consumed = 0;
+        let (mut above, mut consumed) = (0, 0);
         let mut child = self.root;
         loop {
             if !child.is_inner() {
                 // Its count is in another cache line than the slots: let both come at once.
                 // SAFETY: held by the node above, or as the root.
-                unsafe { Segment::of(child) }.prefetch_group(hash);
+                unsafe { Segment::of(child) }.prefetch_group(hash.tag(above + child.depth()));
             }
             // SAFETY: the reference is the table's or its own node's, where the copy replaces it just below.
             let owned = unsafe { node::unshare(child, &mut self.ledger) };
@@ -106,6 +123,7 @@ impl Table {
             let index = inner.index(hash, consumed);
             steps[len] = Some(Step { inner, index, consumed });
             len += 1;
+            above = consumed;
             consumed += inner.bits();
             child = inner.slot(index);
         }
@@ -135,7 +153,7 @@ impl Table {
         }
         let expiry = entry.expiry();
         // SAFETY: the path is owned, and there is room.
-        unsafe { path.segment.place(entry) };
+        unsafe { path.segment.place(entry.with_tag(path.tag(hash))) };
         path.adjust(
             1,
             i64::from(expiry.is_some()),
@@ -153,19 +171,17 @@ impl Table {
     /// Splits a segment by the next bit of its entries' hashes.
     fn split(&mut self, path: &Path) {
         let depth = path.depth;
-        let summary = |segment: Segment| node::Summary {
-            len: segment.len() as u64,
-            expiring: segment.expiring() as u64,
-            soonest: segment.soonest(),
+        let whole = node::Summary {
+            len: path.segment.len() as u64,
+            expiring: path.segment.expiring() as u64,
+            soonest: path.segment.soonest(),
         };
-        let whole = summary(path.segment);
+        let [low, high] = self.halves(path.segment, path.bits());
         let Some(step) = path.last() else {
-            let (low, high) = self.halves(path.segment, 0);
             let halves = [low.child(1), high.child(1)];
             self.root = Inner::new(1, |index| halves[index], whole, &mut self.ledger).child(0);
             return;
         };
-        let (low, high) = self.halves(path.segment, step.consumed + depth);
         let bits = step.inner.bits();
         if depth == BITS_MAX {
             let halves = [low.child(1), high.child(1)];
@@ -191,22 +207,37 @@ impl Table {
         }
     }
 
-    /// Divides the entries of an owned segment, which is gone afterwards, by bit `bit` of their hashes.
-    fn halves(&mut self, whole: Segment, bit: u32) -> (Segment, Segment) {
-        let sides = sides(whole, bit, &self.hasher);
-        let high_len = sides.count_ones() as usize;
-        let low = Segment::new(segment::class_for(whole.len() - high_len), &mut self.ledger);
-        let high = Segment::new(segment::class_for(high_len), &mut self.ledger);
-        let mut sides = sides;
+    /// Divides the entries of an owned segment, which is gone afterwards, by the bit of their hashes that follows the
+    /// `depth` bits which led to it. The tags tell that bit, so that no entry is looked at, unless one of them expires or
+    /// their tags must change.
+    fn halves(&mut self, whole: Segment, depth: u32) -> [Segment; 2] {
+        let len = whole.len();
+        let high_len = whole.entries().filter(|entry| next_bit(entry.tag(), depth)).count();
+        let lens = [len - high_len, high_len];
+        let mut halves = lens.map(|len| Filling::new(segment::class_for(len), &mut self.ledger));
+        let hasher = (!same_window(depth, depth + 1)).then(|| self.hasher.clone());
+        let expire = whole.expiring() > 0;
+        if hasher.is_some() || expire {
+            whole.prefetch_entries();
+        }
         // SAFETY: the path to the segment is owned; the new ones are ours, with room for what was counted.
         unsafe {
             whole.dissolve(&mut self.ledger, |entry, _| {
-                let side = if sides & 1 == 0 { low } else { high };
-                side.insert(entry);
-                sides >>= 1;
+                let half = &mut halves[usize::from(next_bit(entry.tag(), depth))];
+                let entry = match &hasher {
+                    Some(hasher) => retag(entry, hasher, depth + 1),
+                    None => entry,
+                };
+                if expire && let Some(Millis(expiry)) = entry.expiry() {
+                    half.segment.adjust(0, 1, expiry);
+                }
+                half.place(entry);
             });
+            for (half, len) in halves.iter().zip(lens) {
+                half.segment.adjust(len as isize, 0, NEVER);
+            }
         }
-        (low, high)
+        halves.map(|half| half.segment)
     }
 
     /// After a removal: gives memory back where segments and nodes have become small.
@@ -249,13 +280,23 @@ impl Table {
         if len > MERGED_LEN_MAX {
             return false;
         }
+        let bits = path.bits() - 1;
+        let hasher = (!same_window(bits, bits + 1)).then(|| self.hasher.clone());
         let merged = Segment::new(segment::class_for(len + len / 8), &mut self.ledger);
+        let take = |entry: Entry, _: &mut Ledger| {
+            let entry = match &hasher {
+                Some(hasher) => retag(entry, hasher, bits),
+                None => entry,
+            };
+            // SAFETY: the new segment is ours and has room.
+            unsafe { merged.insert(entry) };
+        };
         // SAFETY: both references were the node's, which gets another child instead; unsharing makes the neighbour ours
-        // alone; the new segment is ours and has room.
+        // alone.
         unsafe {
             let other = Segment::of(node::unshare(neighbour, &mut self.ledger));
-            path.segment.dissolve(&mut self.ledger, |entry, _| merged.insert(entry));
-            other.dissolve(&mut self.ledger, |entry, _| merged.insert(entry));
+            path.segment.dissolve(&mut self.ledger, take);
+            other.dissolve(&mut self.ledger, take);
         }
         let depth = path.depth - 1;
         let above = path.len.checked_sub(2).and_then(|above| path.steps[above]);
@@ -278,12 +319,8 @@ impl Table {
     }
 }
 
-/// On which side of the split each entry belongs, as a bit each in the order in which they are taken out.
-fn sides(whole: Segment, bit: u32, hasher: &Hasher) -> u128 {
-    whole.prefetch_entries();
-    whole
-        .entries()
-        .enumerate()
-        .filter(|(_, entry)| hasher.hash(entry.key()).0 << bit >> 63 == 1)
-        .fold(0, |sides, (index, _)| sides | 1 << index)
+/// The entry with the tag that it has in a segment to which `depth` bits of its hash lead.
+fn retag(entry: Entry, hasher: &Hasher, depth: u32) -> Entry {
+    let tag = hasher.hash(entry.key()).tag(depth);
+    entry.with_tag(tag)
 }
