@@ -215,7 +215,7 @@ impl Parts {
 }
 
 fn mono_us() -> u64 {
-    Clock.mono_us()
+    Clock.recent_mono_us()
 }
 
 /// A level of the configuration as the log knows it.
