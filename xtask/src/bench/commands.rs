@@ -6,12 +6,16 @@ use std::time::Duration;
 use harness::server::{replicate, wait_caught_up};
 use harness::{Program, Result, Server, wait};
 
-use super::load::{Load, Rate};
+use super::load::{Load, Rate, fill};
 use super::statistics::median;
 use super::{LOAD_CPU, Null, Plans, SERVER_CPU, Target, verdict};
 
+/// Keys, or members, that are there and are read or overwritten.
 const KEYS: u64 = 1_000_000;
+/// Where new ones are taken from at random: so many that hardly one comes twice.
+const NEW: u64 = 1_000_000_000;
 const SET: &str = "SET key:# xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+const ZADD: &str = "ZADD zset # member:#";
 /// How long a replica may take to follow, and to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
@@ -22,6 +26,14 @@ struct Row {
     /// At least so many times the null server, and the best of the others.
     of_null: Option<f64>,
     of_best: f64,
+    finds: Finds,
+}
+
+/// What a command finds at its key, or member.
+#[derive(Clone, Copy, PartialEq)]
+enum Finds {
+    Value,
+    Nothing,
 }
 
 const fn row(name: &'static str, command: &'static str, pipeline: u64, of_null: Option<f64>, of_best: f64) -> Row {
@@ -31,6 +43,14 @@ const fn row(name: &'static str, command: &'static str, pipeline: u64, of_null: 
         pipeline,
         of_null,
         of_best,
+        finds: Finds::Value,
+    }
+}
+
+const fn new(name: &'static str, command: &'static str, pipeline: u64, of_null: Option<f64>, of_best: f64) -> Row {
+    Row {
+        finds: Finds::Nothing,
+        ..row(name, command, pipeline, of_null, of_best)
     }
 }
 
@@ -39,13 +59,19 @@ static ROWS: &[Row] = &[
     row("SET P=1", SET, 1, Some(0.92), 1.0),
     row("GET P=16", "GET key:#", 16, Some(0.8), 1.5),
     row("SET P=16", SET, 16, Some(0.75), 2.0),
+    new("SET P=16, new keys", SET, 16, Some(0.75), 2.0),
     row("GET P=128", "GET key:#", 128, None, 3.0),
     row("SET P=128", SET, 128, None, 3.0),
-    row("ZADD P=16", "ZADD zset # member:#", 16, None, 3.0),
+    new("SET P=128, new keys", SET, 128, None, 3.0),
+    row("ZADD P=16", ZADD, 16, None, 3.0),
+    new("ZADD P=16, new members", ZADD, 16, None, 3.0),
 ];
 
 const REPLICATED: Row = row("SET P=16, one replica", SET, 16, None, 2.5);
-const APPLYING: Row = row("replica applying SET", SET, 16, None, 3.0);
+const APPLYING: [Row; 2] = [
+    row("replica applying SET", SET, 16, None, 3.0),
+    new("the same, new keys", SET, 16, None, 3.0),
+];
 /// The share of its processor time that a primary may spend on a replica.
 const REPLICA_COST: f64 = 0.10;
 
@@ -54,8 +80,9 @@ type Measure<'a> = &'a dyn Fn(&Plans, &Program, &Row) -> Result<Rate>;
 
 pub fn run(plans: &Plans, skein: &Program) -> Result<()> {
     println!(
-        "Commands: 64-byte values, {KEYS} random keys, 50 connections; thousands of requests per second of the server's \
-         processor\ntime, and of wall time behind it; medians of {} interleaved rounds\n",
+        "Commands: 64-byte values, {} keys or members that are there, or none of which is; at random; 50 connections; thousands\n\
+         of requests per second of the server's processor time, and of wall time behind it; medians of {} interleaved rounds\n",
+        keys(plans),
         plans.rounds
     );
     header(plans);
@@ -63,8 +90,13 @@ pub fn run(plans: &Plans, skein: &Program) -> Result<()> {
         compare(plans, skein, row, Limit::Measured, &alone)?;
     }
     replicated(plans, skein)?;
-    compare(plans, skein, &APPLYING, Limit::Absent, &applying)?;
-    println!("(the replicas of the last row all follow {})\n", plans.peers[0].name);
+    for row in &APPLYING {
+        compare(plans, skein, row, Limit::Absent, &applying)?;
+    }
+    println!(
+        "(the replicas of the last two rows all follow {})\n",
+        plans.peers[0].name
+    );
     Ok(())
 }
 
@@ -140,41 +172,50 @@ fn requests(plans: &Plans, row: &Row) -> u64 {
     (plans.requests * factor).next_multiple_of(row.pipeline)
 }
 
-fn load(row: &Row, requests: u64) -> Load<'_> {
+fn keys(plans: &Plans) -> u64 {
+    KEYS.min(plans.requests * 4)
+}
+
+fn load<'a>(plans: &Plans, row: &Row) -> Load<'a> {
     Load {
         command: row.command,
-        range: KEYS,
+        range: match row.finds {
+            Finds::Value => keys(plans),
+            Finds::Nothing => NEW,
+        },
         pipeline: row.pipeline,
-        requests: requests.max(1_000),
+        requests: requests(plans, row),
     }
 }
 
 fn measure_null(plans: &Plans, row: &Row) -> Result<Rate> {
     let server = Null::start()?;
-    let requests = requests(plans, row);
-    load(row, requests / 10).run(plans, server.port())?;
-    Rate::of(server.pid(), requests, || load(row, requests).run(plans, server.port()))
+    let load = load(plans, row);
+    let warming = Load {
+        requests: (load.requests / 10).max(row.pipeline),
+        ..load
+    };
+    warming.run(plans, server.port())?;
+    Rate::of(server.pid(), load.requests, || load.run(plans, server.port()))
 }
 
-/// Fills what a row reads, or warms what it writes.
-fn prepare(plans: &Plans, row: &Row, port: u16) -> Result<()> {
-    let requests = requests(plans, row);
-    if row.command.starts_with("GET") {
-        let fill = Load {
-            command: SET,
-            pipeline: 64,
-            ..load(row, KEYS.min(requests * 4))
-        };
-        return fill.run(plans, port);
+/// Puts in what a row is to find.
+fn prepare(plans: &Plans, row: &Row, server: &Server) -> Result<()> {
+    if row.finds == Finds::Nothing {
+        return Ok(());
     }
-    load(row, requests / 10).run(plans, port)
+    let command: fn(u64) -> Vec<String> = match row.command {
+        ZADD => |n| vec!["ZADD".into(), "zset".into(), n.to_string(), format!("member:{n:012}")],
+        _ => |n| vec!["SET".into(), format!("key:{n:012}"), "x".repeat(64)],
+    };
+    fill(&mut server.client()?, 0..keys(plans), command)
 }
 
 fn alone(plans: &Plans, program: &Program, row: &Row) -> Result<Rate> {
     let server = Server::start_pinned(program, &[], Some(SERVER_CPU))?;
-    prepare(plans, row, server.port())?;
-    let requests = requests(plans, row);
-    Rate::of(server.pid(), requests, || load(row, requests).run(plans, server.port()))
+    prepare(plans, row, &server)?;
+    let load = load(plans, row);
+    Rate::of(server.pid(), load.requests, || load.run(plans, server.port()))
 }
 
 const SETTINGS: [(&str, &str); 3] = [
@@ -209,11 +250,11 @@ fn applying(plans: &Plans, program: &Program, row: &Row) -> Result<Rate> {
 
 /// Loads the primary; what process `pid` spends until the replica has all of it.
 fn follow_load(plans: &Plans, row: &Row, primary: &Server, replica: &Server, pid: u32) -> Result<Rate> {
-    prepare(plans, row, primary.port())?;
+    prepare(plans, row, primary)?;
     wait_caught_up(primary, &[replica], CATCH_UP)?;
-    let requests = requests(plans, row);
-    Rate::of(pid, requests, || {
-        load(row, requests).run(plans, primary.port())?;
+    let load = load(plans, row);
+    Rate::of(pid, load.requests, || {
+        load.run(plans, primary.port())?;
         wait_caught_up(primary, &[replica], CATCH_UP)
     })
 }

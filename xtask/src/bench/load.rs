@@ -1,10 +1,12 @@
 //! The stock load generator, on its own processor, and what a server spends while it runs.
 
+use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use harness::process::CpuTime;
-use harness::{Context, Result, bail};
+use harness::reply::write_command;
+use harness::{Client, Context, Result, bail};
 
 use super::statistics::median;
 use super::{LOAD_CPU, Plans};
@@ -75,4 +77,21 @@ impl Rate {
             per_wall: median(rates.iter().map(|rate| rate.per_wall)),
         }
     }
+}
+
+/// Sends the command of each number, many at a time.
+pub fn fill(client: &mut Client, range: Range<u64>, command: fn(u64) -> Vec<String>) -> Result<()> {
+    const BATCH: u64 = 500;
+    let mut next = range.start;
+    while next < range.end {
+        let batch = BATCH.min(range.end - next);
+        let mut out = Vec::new();
+        (next..next + batch).for_each(|n| write_command(&mut out, &command(n)));
+        client.send_raw(&out)?;
+        for _ in 0..batch {
+            client.reply()?;
+        }
+        next += batch;
+    }
+    Ok(())
 }

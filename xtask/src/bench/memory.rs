@@ -4,16 +4,14 @@
 //! worst stands beside it.
 
 use harness::process::status_kb;
-use harness::reply::write_command;
-use harness::{Client, Program, Result, Server};
+use harness::{Program, Result, Server};
 
+use super::load::fill;
 use super::{Plans, SERVER_CPU, Target, verdict};
 
 /// Elements at the smallest size; the largest has almost twice as many.
 const ELEMENTS: u64 = 500_000;
 const SIZES: u32 = 8;
-/// Commands that are sent before their replies are read.
-const BATCH: u64 = 500;
 
 struct Row {
     name: &'static str,
@@ -159,19 +157,4 @@ fn figure(plans: &Plans, program: &Program, row: &Row) -> Result<Figure> {
         mean: all.iter().sum::<f64>() / all.len() as f64,
         worst: all.iter().copied().fold(0.0, f64::max),
     })
-}
-
-fn fill(client: &mut Client, range: std::ops::Range<u64>, command: fn(u64) -> Vec<String>) -> Result<()> {
-    let mut next = range.start;
-    while next < range.end {
-        let batch = BATCH.min(range.end - next);
-        let mut out = Vec::new();
-        (next..next + batch).for_each(|n| write_command(&mut out, &command(n)));
-        client.send_raw(&out)?;
-        for _ in 0..batch {
-            client.reply()?;
-        }
-        next += batch;
-    }
-    Ok(())
 }
