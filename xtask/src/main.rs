@@ -37,7 +37,7 @@ const USAGE: &str = "cargo xtask TASK [options]
   bench io-threads       1, 2 and 4 threads, ours and the stock server's, on all processors  [--quick] [--rounds N]
   bench bounds           the pauses that the design forbids, and what an idle connection takes  [--quick]
   bench soak             full load with a save, a cut or a lost replica every few seconds  [--minutes N] [--tamper]
-  tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N]
+  tcl [FILE...]          the stock test suite's files of xtask/tcl.list, fetched when it runs  [--lanes N] [--port FIRST]
       [--io-threads N]   where N > 1, helpers read and write every socket
   memcheck               the tests of unsafe code under AddressSanitizer or valgrind, and loom
 

@@ -27,7 +27,7 @@ const FILE_SECONDS: u64 = 600;
 const LANES: u64 = 3;
 /// Ports of one lane.
 const LANE_PORTS: u16 = 200;
-/// The first port: above those of our own tests, and all lanes below those the kernel gives to outgoing connections.
+/// The first port if nothing else is said: above those of our own tests, and all lanes below those the kernel gives to outgoing connections.
 const FIRST_PORT: u16 = 30_200;
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> Result<bool> {
         program: &program,
         verbose: args.flag("verbose"),
         io_threads: args.number("io-threads", 1)?,
+        first_port: args.number("port", FIRST_PORT.into())? as u16,
     };
     let mut report = Report::default();
     let mut left = LeftOut::default();
@@ -127,6 +128,7 @@ struct Bench<'a> {
     verbose: bool,
     /// With more than one, helpers read and write every socket, however little there is for them.
     io_threads: u64,
+    first_port: u16,
 }
 
 impl Bench<'_> {
@@ -141,7 +143,7 @@ impl Bench<'_> {
                 scope.spawn(move || {
                     let place = suite::lane(self.suite, lane).map(|dir| Lane {
                         dir,
-                        port: FIRST_PORT + lane * LANE_PORTS,
+                        port: self.first_port + lane * LANE_PORTS,
                     });
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
