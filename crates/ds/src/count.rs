@@ -1,10 +1,74 @@
 //! Reference counts of blocks that the live tree and frozen views share.
 //!
-//! The protocol of [`std::sync::Arc`] without its weak half. A new reference is only ever made by someone who holds
-//! one, so a holder that reads 1 is alone and stays alone until it gives a reference away itself.
+//! ```text
+//!   count    +---------------------+------+
+//!            | references          | turn |          one word
+//!            +---------------------+------+
+//!
+//!   a claim to a block is      whole:  a reference of its own                          bits of the pointer to the
+//!                              half:   one reference, together with one other holder   block: half, turn
+//! ```
+//!
+//! Whole claims follow the protocol of [`std::sync::Arc`] without its weak half. A new reference is only ever made by
+//! someone who holds one, so a holder that reads 1 is alone and stays alone until it gives a reference away itself.
+//!
+//! A node that is copied before it is written would have to count everything that it refers to once more, all of it far
+//! away in memory. Instead original and copy keep the one reference together: both then have half a claim. The first of
+//! the two that gives up flips the turn, whereby the other has the reference alone; it gives the reference itself up. So
+//! nothing is touched but what is given up.
+//!
+//! A claim knows the turn at which its holder is alone. For a whole claim that is the turn as it is: nobody flips it. For
+//! half a claim it is the other one, which the partner makes it. A block is never in two pairs at once, so the writer,
+//! which is the only one to make pairs, must know that the former partner has given up before it makes another: see
+//! [`crate::account`].
 
 // The crate's atomics are the standard ones; those of `tests/count_loom.rs`, which includes this file, are loom's.
 use crate::atomics::{AtomicU8, AtomicU32, Ordering, fence};
+
+/// How a holder holds a block: two bits in the lower part of a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim(usize);
+
+const TURN: usize = 1;
+const HALF: usize = 2;
+
+impl Claim {
+    /// The claim to a new block.
+    #[allow(dead_code, reason = "not for every count that is made with this file")]
+    pub(crate) const WHOLE: Self = Self(0);
+
+    /// The bits of a pointer that a claim takes.
+    pub(crate) const BITS: usize = TURN | HALF;
+
+    /// What a pointer says.
+    #[inline]
+    pub(crate) fn of(address: usize) -> Self {
+        Self(address & Self::BITS)
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> usize {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn is_half(self) -> bool {
+        self.0 & HALF != 0
+    }
+
+    /// What becomes of a claim that two holders have from now on: whole until now, or half with a partner that has given up.
+    /// Both get the same.
+    #[inline]
+    pub(crate) fn halved(self) -> Self {
+        Self((self.0 ^ TURN) | HALF)
+    }
+
+    /// A whole claim beside the others there are. Its holder may be told that it is not alone when it is.
+    #[inline]
+    pub(crate) fn counted(self) -> Self {
+        Self(self.0 & TURN)
+    }
+}
 
 macro_rules! count {
     ($(#[$doc:meta])* $name:ident, $atomic:ident, $integer:ty) => {
@@ -14,21 +78,46 @@ macro_rules! count {
         pub(crate) struct $name($atomic);
 
         impl $name {
-            /// The count of a block with one holder.
+            const TURN: $integer = TURN as $integer;
+            const ONE: $integer = 2;
+
+            /// The count of a block with one holder, whose claim is whole.
             pub(crate) fn one() -> Self {
-                Self($atomic::new(1))
+                Self($atomic::new(Self::ONE))
             }
 
-            /// Whether the caller's reference is the only one; what former holders did is then visible.
+            /// Whether the caller's reference is the only one, in a block without halves; what former holders did is then
+            /// visible.
             #[inline]
+            #[allow(dead_code, reason = "not for every count")]
             pub(crate) fn is_one(&self) -> bool {
-                self.0.load(Ordering::Acquire) == 1
+                self.0.load(Ordering::Acquire) == Self::ONE
+            }
+
+            /// As [`Self::is_one`], for this claim.
+            #[inline]
+            #[allow(dead_code, reason = "not for every count")]
+            pub(crate) fn is_alone(&self, claim: Claim) -> bool {
+                self.0.load(Ordering::Acquire) == Self::ONE | (claim.bits() & TURN) as $integer
+            }
+
+            /// As [`Self::is_one`], for a whole claim whose holder does not know the turn.
+            #[inline]
+            #[allow(dead_code, reason = "not for every count")]
+            pub(crate) fn is_last(&self) -> bool {
+                self.0.load(Ordering::Acquire) & !Self::TURN == Self::ONE
+            }
+
+            #[cfg(test)]
+            #[allow(dead_code, reason = "not for every count")]
+            pub(crate) fn word(&self) -> $integer {
+                self.0.load(Ordering::Relaxed)
             }
 
             /// One more holder. Aborts the process before the count could wrap.
             #[inline]
             pub(crate) fn increment(&self) {
-                if self.0.fetch_add(1, Ordering::Relaxed) > <$integer>::MAX / 2 {
+                if self.0.fetch_add(Self::ONE, Ordering::Relaxed) > <$integer>::MAX / 2 {
                     std::process::abort();
                 }
             }
@@ -37,11 +126,27 @@ macro_rules! count {
             #[inline]
             #[must_use]
             pub(crate) fn decrement(&self) -> bool {
-                if self.0.fetch_sub(1, Ordering::Release) != 1 {
+                if self.0.fetch_sub(Self::ONE, Ordering::Release) & !Self::TURN != Self::ONE {
                     return false;
                 }
                 fence(Ordering::Acquire);
                 true
+            }
+
+            /// As [`Self::decrement`], for this claim: the first half leaves the reference to the second.
+            #[inline]
+            #[must_use]
+            #[allow(dead_code, reason = "not for every count")]
+            pub(crate) fn give_up(&self, claim: Claim) -> bool {
+                let alone = (claim.bits() & TURN) as $integer;
+                // Once the turn is the one at which this claim is alone, it stays: the partner flipped it and has gone.
+                if claim.is_half()
+                    && self.0.load(Ordering::Acquire) & Self::TURN != alone
+                    && self.0.fetch_xor(Self::TURN, Ordering::AcqRel) & Self::TURN != alone
+                {
+                    return false;
+                }
+                self.decrement()
             }
         }
     };

@@ -17,7 +17,8 @@
 //! The block's size follows from these lengths alone, rounded to what the allocator gives ([`block_bytes`]): a value
 //! may change in place as long as its block stays of one size, and never sits in one that is too large for it.
 //!
-//! An [`Entry`] is the pointer to such a block, with 16 bits of the key's hash in the upper part of the address.
+//! An [`Entry`] is the pointer to such a block, with 16 bits of the key's hash in the upper part of the address, and in
+//! the lower part what it has of the count ([`crate::count`]).
 
 mod edit;
 
@@ -32,7 +33,7 @@ use base::Millis;
 
 use crate::account::{Account, Ledger};
 use crate::chunked::ChunkedString;
-use crate::count::Count8;
+use crate::count::{Claim, Count8};
 use crate::object::{Object, type_of_kind};
 use crate::size::block_bytes;
 use crate::value::{Encoding, INLINE_BYTES_MAX, Pack, Type, ValueRef};
@@ -64,7 +65,9 @@ const LINE_BYTES: usize = 64;
 /// So much of an entry is fetched ahead at most; reading what is longer goes on in order, which the processor sees.
 const FETCHED_BYTES_MAX: usize = 512;
 
-pub(crate) const ADDRESS: usize = (1 << 48) - 1;
+/// Where the address is in a pointer to a block: blocks are aligned to words.
+pub(crate) const ADDRESS: usize = (1 << 48) - 8;
+const _: () = assert!(ADDRESS & Claim::BITS == 0);
 
 static ZEROS: [u8; INLINE_BYTES_MAX] = [0; INLINE_BYTES_MAX];
 
@@ -435,16 +438,45 @@ impl Entry {
         unsafe { &*ptr::from_ref(raw).cast() }
     }
 
+    #[inline]
+    pub(crate) fn claim(&self) -> Claim {
+        Claim::of(self.0.addr().get())
+    }
+
+    /// The reference with another claim.
+    fn with_claim(&self, claim: Claim) -> Self {
+        // SAFETY: blocks are aligned and not at address 0, so something is left without the lowest bits.
+        let without = |address: NonZero<usize>| unsafe { NonZero::new_unchecked(address.get() & !Claim::BITS) };
+        Self(self.0.map_addr(|address| without(address) | claim.bits()))
+    }
+
     /// Whether this is the only reference to the block.
     #[inline]
     pub(crate) fn is_alone(&self) -> bool {
-        self.count().is_one()
+        self.count().is_alone(self.claim())
     }
 
     /// One more reference.
     pub(crate) fn share(&self) -> Self {
         self.count().increment();
+        self.with_claim(self.claim().counted())
+    }
+
+    /// One more reference, and the very same claim: the other holder's is a whole one then.
+    pub(crate) fn share_half(&self) -> Self {
+        self.count().increment();
         Self(self.0)
+    }
+
+    /// The reference of another holder that this one has the block together with from now on, with half a claim each. This
+    /// one's is to be taken for what [`Claim::halved`] says.
+    pub(crate) fn halve(&self) -> Self {
+        self.with_claim(self.claim().halved())
+    }
+
+    /// The reference, its claim taken for a whole one beside others.
+    pub(crate) fn counted(self) -> Self {
+        self.with_claim(self.claim().counted())
     }
 
     /// A new block, entered in `ledger`.
@@ -685,7 +717,7 @@ impl Entry {
 
     /// A frozen view gives its reference up.
     pub(crate) fn release(self, account: &Account) {
-        if !self.count().decrement() {
+        if !self.count().give_up(self.claim()) {
             return;
         }
         let shape = self.shape();
@@ -712,6 +744,10 @@ impl Entry {
 
 #[cfg(test)]
 impl Entry {
+    pub(crate) fn count_word(&self) -> u8 {
+        self.count().word()
+    }
+
     /// Address and size of every block of the entry.
     pub(crate) fn for_each_block(&self, each: &mut dyn FnMut(usize, usize)) {
         each(self.block().addr(), self.shape().block_bytes());

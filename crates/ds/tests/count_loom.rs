@@ -11,7 +11,7 @@ mod atomics {
 #[path = "../src/count.rs"]
 mod count;
 
-use count::Count8;
+use count::{Claim, Count8};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -54,6 +54,111 @@ impl Block {
             self.free();
         }
     }
+}
+
+impl Block {
+    /// As `Entry::release` with half a claim.
+    fn release_claim(&self, claim: Claim, frozen_bytes: &AtomicU64) {
+        if self.count.give_up(claim) {
+            frozen_bytes.fetch_sub(BYTES, Ordering::Relaxed);
+            self.free();
+        }
+    }
+
+    /// As `Entry::set` by the writer, with this claim; says whether it wrote in place.
+    fn write(&self, claim: Claim, frozen_bytes: &AtomicU64) -> bool {
+        if self.count.is_alone(claim) {
+            // SAFETY: loom checks it.
+            self.value.with_mut(|value| unsafe { *value = 2 });
+            return true;
+        }
+        let copy = Block::new(self.read() + 1);
+        // As `Ledger::leave_to_frozen`, before the reference is given up.
+        frozen_bytes.fetch_add(BYTES, Ordering::Relaxed);
+        self.release_claim(claim, frozen_bytes);
+        assert_eq!(copy.read(), 2);
+        false
+    }
+}
+
+/// The writer and a view have half a claim each, at either turn.
+#[test]
+fn a_write_beside_the_other_half() {
+    for turned in [false, true] {
+        loom::model(move || {
+            let block = Arc::new(Block::new(1));
+            let frozen_bytes = Arc::new(AtomicU64::new(0));
+            let mut claim = Claim::WHOLE.halved();
+            if turned {
+                // A partner of before has given up.
+                assert!(!block.count.give_up(claim));
+                assert!(block.count.is_alone(claim));
+                claim = claim.halved();
+            }
+            let reader = {
+                let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
+                loom::thread::spawn(move || {
+                    assert_eq!(block.read(), 1, "a view never changes");
+                    block.release_claim(claim, &frozen_bytes);
+                })
+            };
+            let in_place = block.write(claim, &frozen_bytes);
+            reader.join().unwrap();
+            assert_eq!(block.freed.load(Ordering::Relaxed), usize::from(!in_place));
+            assert_eq!(frozen_bytes.load(Ordering::Relaxed), 0);
+            if in_place {
+                assert!(block.count.is_alone(claim), "what is alone stays it");
+            }
+        });
+    }
+}
+
+/// Views overlap: an old one has half a claim with the writer, and a young one a whole one.
+#[test]
+fn a_write_beside_the_other_half_and_a_reader() {
+    loom::model(|| {
+        let block = Arc::new(Block::new(1));
+        let frozen_bytes = Arc::new(AtomicU64::new(0));
+        let half = Claim::WHOLE.halved();
+        block.count.increment();
+        let readers: Vec<_> = [half, half.counted()]
+            .into_iter()
+            .map(|claim| {
+                let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
+                loom::thread::spawn(move || {
+                    assert_eq!(block.read(), 1, "a view never changes");
+                    block.release_claim(claim, &frozen_bytes);
+                })
+            })
+            .collect();
+        let in_place = block.write(half, &frozen_bytes);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        assert_eq!(block.freed.load(Ordering::Relaxed), usize::from(!in_place));
+        assert_eq!(frozen_bytes.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// A reader of a node that it holds last makes half a claim a whole one, while the writer gives its half up.
+#[test]
+fn half_made_whole() {
+    loom::model(|| {
+        let block = Arc::new(Block::new(1));
+        let frozen_bytes = Arc::new(AtomicU64::new(0));
+        let half = Claim::WHOLE.halved();
+        let reader = {
+            let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
+            loom::thread::spawn(move || {
+                block.count.increment();
+                assert!(!block.count.give_up(half));
+                assert_eq!(block.read(), 1, "a view never changes");
+                block.release_claim(half.counted(), &frozen_bytes);
+            })
+        };
+        let in_place = block.write(half, &frozen_bytes);
+        reader.join().unwrap();
+        assert_eq!(block.freed.load(Ordering::Relaxed), usize::from(!in_place));
+        assert_eq!(frozen_bytes.load(Ordering::Relaxed), 0);
+    });
 }
 
 /// Two views read a block and give it up, while the writer overwrites it: in place if it finds itself alone, else in a

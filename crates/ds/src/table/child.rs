@@ -2,14 +2,16 @@
 //! first looking at what lies there.
 //!
 //! ```text
-//!   63    59    56   55                                                     0
-//!   +------+------+--+-------+-----------------------------------------------+
-//!   | size | depth|in| 0     | address, 48 bits                              |
-//!   +------+------+--+-------+-----------------------------------------------+
+//!   63    59    56   55                                               2     0
+//!   +------+------+--+-------+-----------------------------------------+-----+
+//!   | size | depth|in| 0     | address, 48 bits, a multiple of 8       |claim|
+//!   +------+------+--+-------+-----------------------------------------+-----+
 //!   size: an inner node's directory bits, a segment's size class
 //!   depth: how many bits of its parent's directory index are its own
+//!   claim: what the holder has of the node's count, see `crate::count`
 //! ```
 
+use crate::count::Claim;
 use crate::entry::ADDRESS;
 
 const INNER: usize = 1 << 56;
@@ -36,7 +38,7 @@ impl Child {
     }
 
     fn tagged(address: *mut u8, tag: usize) -> Self {
-        assert!(address.addr() & !ADDRESS == 0, "an address of more than 48 bits");
+        assert!(address.addr() & !ADDRESS == 0, "an address that is none of a node");
         Self(address.map_addr(|address| address | tag))
     }
 
@@ -53,6 +55,25 @@ impl Child {
     #[inline]
     pub(super) fn address(self) -> *mut u8 {
         self.0.map_addr(|address| address & ADDRESS)
+    }
+
+    #[inline]
+    pub(super) fn claim(self) -> Claim {
+        Claim::of(self.0.addr())
+    }
+
+    fn with_claim(self, claim: Claim) -> Self {
+        Self(self.0.map_addr(|address| address & !Claim::BITS | claim.bits()))
+    }
+
+    /// As [`Claim::halved`].
+    pub(super) fn halved(self) -> Self {
+        self.with_claim(self.claim().halved())
+    }
+
+    /// As [`Claim::counted`].
+    pub(super) fn counted(self) -> Self {
+        self.with_claim(self.claim().counted())
     }
 
     /// A segment's size class.

@@ -17,13 +17,13 @@ use super::child::Child;
 use super::group::SLOTS;
 use super::node::{self, Inner};
 use super::segment::Segment;
-use crate::account::Account;
+use crate::account::{Account, View};
 use crate::entry::Entry;
 
 /// A whole table, unchanging. A clone is one more reference to the root.
 pub struct Frozen {
     pub(super) root: Child,
-    account: Arc<Account>,
+    view: Arc<View>,
     len: u64,
     expiring: u64,
 }
@@ -40,19 +40,17 @@ impl Frozen {
         if root.is_none() {
             return Self {
                 root,
-                account,
+                view: Arc::new(View::empty(account)),
                 len: 0,
                 expiring: 0,
             };
         }
+        let view = Arc::new(View::frozen(account));
         // SAFETY: the caller holds it.
-        let summary = unsafe {
-            node::share(root);
-            node::summary(root)
-        };
+        let (root, summary) = unsafe { (node::share(root), node::summary(root)) };
         Self {
             root,
-            account,
+            view,
             len: summary.len,
             expiring: summary.expiring,
         }
@@ -89,7 +87,7 @@ impl Frozen {
             stack,
             current: None,
             slot: 0,
-            account: self.account.clone(),
+            view: self.view.clone(),
         }
     }
 }
@@ -102,7 +100,7 @@ impl Clone for Frozen {
         }
         Self {
             root: self.root,
-            account: self.account.clone(),
+            view: self.view.clone(),
             len: self.len,
             expiring: self.expiring,
         }
@@ -113,7 +111,7 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         if !self.root.is_none() {
             // SAFETY: the view's own reference, not used again.
-            unsafe { node::release(self.root, &self.account) };
+            unsafe { node::release(self.root, self.view.account()) };
         }
     }
 }
@@ -133,7 +131,7 @@ pub struct FrozenEntries {
     stack: Vec<std::vec::IntoIter<Child>>,
     current: Option<Arc<Held>>,
     slot: usize,
-    account: Arc<Account>,
+    view: Arc<View>,
 }
 
 // SAFETY: as for `Frozen`.
@@ -182,7 +180,7 @@ impl FrozenEntries {
             // SAFETY: the reference is this reader's, and goes to what is made of it; so is that to the next child.
             unsafe {
                 if child.is_inner() {
-                    self.stack.push(Inner::of(child).open(&self.account).into_iter());
+                    self.stack.push(Inner::of(child).open(self.view.account()).into_iter());
                     continue;
                 }
                 let segment = Segment::of(child);
@@ -191,7 +189,7 @@ impl FrozenEntries {
                 if let Some(next) = next.filter(|next| !next.is_inner()) {
                     Segment::of(*next).prefetch_groups();
                 }
-                return Some(Arc::new(Held(segment, self.account.clone())));
+                return Some(Arc::new(Held(segment, self.view.clone())));
             }
         }
     }
@@ -227,7 +225,7 @@ impl Drop for FrozenEntries {
     fn drop(&mut self) {
         for child in self.stack.drain(..).flatten() {
             // SAFETY: the reader's own reference, not used again.
-            unsafe { node::release(child, &self.account) };
+            unsafe { node::release(child, self.view.account()) };
         }
     }
 }
@@ -239,7 +237,7 @@ impl std::fmt::Debug for FrozenEntries {
 }
 
 /// A reference to a segment, for as long as one of its entries is looked at.
-struct Held(Segment, Arc<Account>);
+struct Held(Segment, Arc<View>);
 
 // SAFETY: a segment that is held is not changed, and may be given up on any thread; entries are `Send` and `Sync`.
 unsafe impl Send for Held {}
@@ -249,7 +247,7 @@ unsafe impl Sync for Held {}
 impl Drop for Held {
     fn drop(&mut self) {
         // SAFETY: the reference is this one's, not used again.
-        unsafe { self.0.release(&self.1) };
+        unsafe { self.0.release(self.1.account()) };
     }
 }
 

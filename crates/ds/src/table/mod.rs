@@ -11,8 +11,8 @@
 //! - A full segment splits in two by the next bit, alone; where its node has no bit left, a new inner node takes its
 //!   place. Two segments that have become small merge again. Nothing else ever moves: no growth touches more than one
 //!   segment and one node.
-//! - A write first makes every node on its path its own: a node that a frozen view holds too is copied, its children
-//!   are only counted. So is an entry.
+//! - A write first makes every node on its path its own: a node that a frozen view holds too is copied, and what is below
+//!   is not even looked at (see [`crate::count`] for how both hold it). An entry is copied too.
 //! - Nodes count their entries and those with an expiry, and know a moment before which nothing below expires.
 //! - The tree lies in the order of the hashes, which is what SCAN walks.
 
@@ -20,6 +20,7 @@ mod child;
 mod descent;
 mod frozen;
 mod group;
+mod lent;
 mod node;
 mod prepare;
 mod segment;

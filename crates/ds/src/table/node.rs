@@ -16,6 +16,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::child::Child;
+use super::lent::{Lent, Mark};
 use super::segment::{self, NEVER, Segment};
 use crate::account::{Account, Ledger};
 use crate::count::Count32;
@@ -28,6 +29,7 @@ pub(super) const BITS_MAX: u32 = 6;
 #[repr(C)]
 struct Header {
     count: Count32,
+    mark: Mark,
     len: u64,
     expiring: u64,
     /// No entry below expires before this moment; [`NEVER`] if none expires. Atomic as in a segment.
@@ -90,6 +92,7 @@ impl Inner {
         unsafe {
             inner.header.write(Header {
                 count: Count32::one(),
+                mark: Mark::new(),
                 len: summary.len,
                 expiring: summary.expiring,
                 soonest: AtomicI64::new(summary.soonest),
@@ -121,6 +124,10 @@ impl Inner {
 
     pub(super) fn count<'a>(self) -> &'a Count32 {
         &self.header().count
+    }
+
+    fn mark<'a>(self) -> &'a Mark {
+        &self.header().mark
     }
 
     pub(super) fn set_soonest(self, soonest: i64) {
@@ -217,9 +224,35 @@ impl Inner {
             }
         };
         let resized = Self::new(bits, |index| self.slot(child_at(index)), self.summary(), ledger);
+        resized.mark().inherit(self.mark());
         // SAFETY: as promised.
         unsafe { self.free(ledger) };
         resized
+    }
+
+    /// A copy with one holder that shares all children. The caller gives up its reference to `self` afterwards.
+    ///
+    /// # Safety
+    /// - The caller is the writer.
+    unsafe fn duplicate(self, ledger: &mut Ledger) -> Self {
+        let copy = Self::new(self.bits, |_| Child::NONE, self.summary(), ledger);
+        let lent = self.mark().lend(copy.mark(), ledger.account());
+        let counted = |child: Child| lent == Lent::Whole && child.claim().is_half();
+        let mut index = 0;
+        while index < 1 << self.bits {
+            let child = self.slot(index);
+            let span = 1 << (self.bits - child.depth());
+            let copied = if counted(child) {
+                count(child).increment();
+                child
+            } else {
+                child.halved()
+            };
+            // SAFETY: the copy is ours alone.
+            unsafe { copy.set_slots(index, span, copied) };
+            index += span;
+        }
+        copy
     }
 
     /// Frees the node, not its children.
@@ -246,15 +279,23 @@ impl Inner {
     /// # Safety
     /// - The reference to the node is the caller's, who does not use it again. Those to the children then are.
     pub(super) unsafe fn open(self, account: &Account) -> Vec<Child> {
-        let children: Vec<Child> = self.children().collect();
-        if self.count().is_one() {
+        let mut children: Vec<Child> = self.children().collect();
+        if self.count().is_last() {
+            let lent = self.mark().lent();
+            children
+                .iter()
+                .for_each(|child| crate::entry::prefetch(child.address()));
+            for child in &mut children {
+                // SAFETY: held by this node, whose claims are the caller's now.
+                *child = unsafe { made_whole(lent.child(*child)) };
+            }
             account.freed(block_bytes(self.bits));
             // SAFETY: allocated with this layout; nobody else holds it.
             unsafe { dealloc(self.header.as_ptr().cast(), layout(self.bits)) };
         } else {
             // SAFETY: the children live as long as this node does, which the caller holds.
             unsafe {
-                children.iter().for_each(|child| share(*child));
+                children.iter_mut().for_each(|child| *child = share(*child));
                 release(self.child(0), account);
             }
         }
@@ -297,17 +338,34 @@ pub(super) unsafe fn summary(child: Child) -> Summary {
 ///
 /// # Safety
 /// - `child` lives, and is not [`Child::NONE`].
-pub(super) unsafe fn share(child: Child) {
+pub(super) unsafe fn share(child: Child) -> Child {
     count(child).increment();
+    child.counted()
+}
+
+/// The same reference with a whole claim.
+///
+/// # Safety
+/// - The reference is the caller's, who does not use `child` again.
+unsafe fn made_whole(child: Child) -> Child {
+    if !child.claim().is_half() {
+        return child;
+    }
+    // SAFETY: alive, being held.
+    let whole = unsafe { share(child) };
+    let last = count(child).give_up(child.claim());
+    debug_assert!(!last, "another reference was just made");
+    whole
 }
 
 /// The node to write to: `child` if nobody else holds it, else a copy, for which the reference to `child` is given up.
 ///
 /// # Safety
 /// - `child` lives, is not [`Child::NONE`], and the reference to it is the caller's.
+/// - The caller is the writer of the tree: there is one, and all others are views that the account knows of.
 #[inline]
 pub(super) unsafe fn unshare(child: Child, ledger: &mut Ledger) -> Child {
-    if count(child).is_one() {
+    if count(child).is_alone(child.claim()) {
         return child;
     }
     // SAFETY: as promised.
@@ -318,16 +376,12 @@ pub(super) unsafe fn unshare(child: Child, ledger: &mut Ledger) -> Child {
 /// - As for [`unshare`].
 #[cold]
 unsafe fn copy_shared(child: Child, ledger: &mut Ledger) -> Child {
+    assert!(!ledger.is_forked(), "a write to what a fork has left behind");
     // SAFETY: alive, by contract; a copy's references to what is below are made before the original's are given up.
     unsafe {
         let copy = if child.is_inner() {
-            let inner = Inner::of(child);
-            inner
-                .children()
-                .for_each(|below| crate::entry::prefetch(below.address()));
-            inner.children().for_each(|below| share(below));
-            let copy = Inner::new(inner.bits, |index| inner.slot(index), inner.summary(), ledger);
-            ledger.leave_to_frozen(block_bytes(inner.bits));
+            let copy = Inner::of(child).duplicate(ledger);
+            ledger.leave_to_frozen(block_bytes(copy.bits));
             copy.child(child.depth())
         } else {
             let segment = Segment::of(child);
@@ -347,17 +401,19 @@ unsafe fn copy_shared(child: Child, ledger: &mut Ledger) -> Child {
 pub(super) unsafe fn release(child: Child, account: &Account) {
     // SAFETY: alive, by contract, and handed on.
     unsafe {
+        if !count(child).give_up(child.claim()) {
+            return;
+        }
         if !child.is_inner() {
-            Segment::of(child).release(account);
+            Segment::of(child).free_released(account);
             return;
         }
         let inner = Inner::of(child);
-        if inner.count().decrement() {
-            // The count said that nobody else holds the node, so its references to the children are the caller's.
-            inner.children().for_each(|below| release(below, account));
-            account.freed(block_bytes(inner.bits));
-            dealloc(inner.header.as_ptr().cast(), layout(inner.bits));
-        }
+        let lent = inner.mark().lent();
+        // The count said that nobody else holds the node, so its references to the children are the caller's.
+        inner.children().for_each(|below| release(lent.child(below), account));
+        account.freed(block_bytes(inner.bits));
+        dealloc(inner.header.as_ptr().cast(), layout(inner.bits));
     }
 }
 
@@ -369,14 +425,16 @@ pub(super) unsafe fn leave(child: Child, ledger: &mut Ledger) {
     // SAFETY: alive, by contract. References to what is below either come with the last one to the node, or are made
     // before the one to the node is given up.
     unsafe {
-        let alone = count(child).is_one();
+        let alone = count(child).is_alone(child.claim());
         if child.is_inner() {
             let inner = Inner::of(child);
-            let children: Vec<Child> = inner.children().collect();
+            let mut children: Vec<Child> = inner.children().collect();
             if alone {
+                let lent = inner.mark().lent();
+                children.iter_mut().for_each(|below| *below = lent.child(*below));
                 inner.free(ledger);
             } else {
-                children.iter().for_each(|below| share(*below));
+                children.iter_mut().for_each(|below| *below = share(*below));
                 ledger.leave_to_frozen(block_bytes(inner.bits));
                 release(child, ledger.account());
             }
@@ -386,11 +444,12 @@ pub(super) unsafe fn leave(child: Child, ledger: &mut Ledger) {
         let segment = Segment::of(child);
         segment.prefetch_entries();
         if alone {
-            segment.dissolve(ledger, |entry, ledger| entry.leave(ledger));
+            let lent = segment.mark().lent();
+            segment.dissolve(ledger, |entry, ledger| lent.entry(entry).leave(ledger));
         } else {
             let entries: Vec<Entry> = segment.entries().map(Entry::share).collect();
             ledger.leave_to_frozen(segment::block_bytes(segment.class()));
-            segment.release(ledger.account());
+            release(child, ledger.account());
             entries.into_iter().for_each(|entry| entry.leave(ledger));
         }
     }

@@ -111,10 +111,12 @@ impl Table {
             let segment = Segment::of(child);
             segment.prefetch_entries();
             let mut entries = Vec::with_capacity(segment.len());
+            let mark = segment.mark().clone();
             segment.dissolve(&mut self.ledger, |entry, _| entries.push(entry));
             for entry in entries {
                 let hash = self.hasher.hash(entry.key());
                 let path = self.own_path(hash);
+                path.segment.mark().inherit(&mark);
                 self.add(path, hash, entry);
             }
         }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::child::Child;
 use super::group::{self, Group, SLOTS};
+use super::lent::{Lent, Mark};
 use crate::account::{Account, Ledger};
 use crate::count::Count32;
 use crate::entry::Entry;
@@ -43,7 +44,8 @@ struct Header {
     /// No entry expires before this moment; [`NEVER`] if none expires. Atomic because whoever finds it too early may
     /// correct it, in a shared segment too.
     soonest: AtomicI64,
-    _pad: [u64; 6],
+    mark: Mark,
+    _pad: [u32; 11],
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES && size_of::<Group>() == 64);
@@ -118,7 +120,8 @@ impl Segment {
                 len: 0,
                 expiring: 0,
                 soonest: AtomicI64::new(NEVER),
-                _pad: [0; 6],
+                mark: Mark::new(),
+                _pad: [0; 11],
             });
             ptr::write_bytes(segment.groups_at(), 0, segment.groups);
         }
@@ -182,6 +185,10 @@ impl Segment {
 
     pub(super) fn count<'a>(self) -> &'a Count32 {
         &self.header().count
+    }
+
+    pub(super) fn mark<'a>(self) -> &'a Mark {
+        &self.header().mark
     }
 
     #[inline]
@@ -388,14 +395,19 @@ impl Segment {
     }
 
     /// A copy with one holder that shares all entries. The caller gives up its reference to `self` afterwards.
-    pub(super) fn duplicate(self, ledger: &mut Ledger) -> Self {
+    ///
+    /// # Safety
+    /// - The caller is the writer.
+    pub(super) unsafe fn duplicate(self, ledger: &mut Ledger) -> Self {
         let copy = Self::new(self.class, ledger);
-        self.prefetch_entries();
+        let lent = self.mark().lend(copy.mark(), ledger.account());
+        let counted = |entry: &Entry| lent == Lent::Whole && entry.claim().is_half();
+        self.entries().filter(|entry| counted(entry)).for_each(Entry::prefetch);
         // SAFETY: the copy is ours alone, and of the same class, so every slot has its counterpart.
         unsafe {
             for (to, from) in copy.groups_mut().iter_mut().zip(self.groups()) {
                 for (to, from) in to.iter_mut().zip(from.iter().map_while(Option::as_ref)) {
-                    *to = Some(from.share());
+                    *to = Some(if counted(from) { from.share_half() } else { from.halve() });
                 }
             }
             copy.adjust(self.len() as isize, self.expiring() as isize, self.soonest());
@@ -427,6 +439,7 @@ impl Segment {
     pub(super) unsafe fn resize(self, class: usize, ledger: &mut Ledger) -> Self {
         let mut filling = Filling::new(class, ledger);
         let resized = filling.segment;
+        resized.mark().inherit(self.mark());
         let (len, expiring, soonest) = (self.len() as isize, self.expiring() as isize, self.soonest());
         // SAFETY: the new segment is ours alone and has room; the old one is the caller's to give up.
         unsafe {
@@ -441,14 +454,23 @@ impl Segment {
     /// # Safety
     /// - The reference is the caller's, who does not use it again.
     pub(super) unsafe fn release(self, account: &Account) {
-        if !self.count().decrement() {
-            return;
+        if self.count().decrement() {
+            // SAFETY: the count says that nobody else holds it.
+            unsafe { self.free_released(account) };
         }
+    }
+
+    /// Frees a segment that a frozen view has held last.
+    ///
+    /// # Safety
+    /// - The caller has given up the last reference.
+    pub(super) unsafe fn free_released(self, account: &Account) {
         self.prefetch_entries();
-        // SAFETY: the count says that nobody else holds it.
+        let lent = self.mark().lent();
+        // SAFETY: nobody else holds it.
         for slot in unsafe { self.groups_mut() }.iter_mut().flatten() {
             if let Some(entry) = slot.take() {
-                entry.release(account);
+                lent.entry(entry).release(account);
             }
         }
         account.freed(block_bytes(self.class));

@@ -220,6 +220,7 @@ impl Table {
         if hasher.is_some() || expire {
             whole.prefetch_entries();
         }
+        halves.iter().for_each(|half| half.segment.mark().inherit(whole.mark()));
         // SAFETY: the path to the segment is owned; the new ones are ours, with room for what was counted.
         unsafe {
             whole.dissolve(&mut self.ledger, |entry, _| {
@@ -295,6 +296,8 @@ impl Table {
         // alone.
         unsafe {
             let other = Segment::of(node::unshare(neighbour, &mut self.ledger));
+            merged.mark().inherit(path.segment.mark());
+            merged.mark().inherit(other.mark());
             path.segment.dissolve(&mut self.ledger, take);
             other.dissolve(&mut self.ledger, take);
         }
