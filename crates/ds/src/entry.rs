@@ -66,7 +66,8 @@ const LINE_BYTES: usize = 64;
 const FETCHED_BYTES_MAX: usize = 512;
 
 /// Where the address is in a pointer to a block: blocks are aligned to words.
-pub(crate) const ADDRESS: usize = (1 << 48) - 8;
+pub(crate) const ADDRESS: usize = BELOW_UPPER & !7;
+const BELOW_UPPER: usize = (1 << 48) - 1;
 const _: () = assert!(ADDRESS & Claim::BITS == 0);
 
 static ZEROS: [u8; INLINE_BYTES_MAX] = [0; INLINE_BYTES_MAX];
@@ -788,11 +789,11 @@ pub(crate) fn upper(raw: NonNull<u8>) -> u16 {
     (raw.addr().get() >> 48) as u16
 }
 
-/// The same address with other bits above it.
+/// The same address and claim with other bits above them.
 #[inline]
 pub(crate) fn with_upper(raw: NonNull<u8>, bits: u16) -> NonNull<u8> {
     // Blocks are not at address 0.
-    raw.map_addr(|address| NonZero::new(address.get() & ADDRESS).expect("an address") | usize::from(bits) << 48)
+    raw.map_addr(|address| NonZero::new(address.get() & BELOW_UPPER).expect("an address") | usize::from(bits) << 48)
 }
 
 /// Asks the processor to bring the cache line at `address` near; any address will do.

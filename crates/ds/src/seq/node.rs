@@ -717,7 +717,8 @@ unsafe fn copy_shared<T: Item>(node: Node<T>, ledger: &mut Ledger) -> Node<T> {
             copy.set_scale(node.scale());
         } else {
             // Counting one after the other would wait for memory as often.
-            node.children().for_each(|child| crate::entry::prefetch(child.address()));
+            node.children()
+                .for_each(|child| crate::entry::prefetch(child.address()));
             node.children().for_each(|child| child.count().increment());
             node.copy(0, node.len(), copy, 0);
             copy.set_len(node.len());

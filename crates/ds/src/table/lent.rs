@@ -241,9 +241,10 @@ mod tests {
         trial.write(KEYS, 100);
         for _ in 0..ROUNDS {
             let (view, then) = (trial.table.freeze(), trial.model.clone());
-            let reader = std::thread::spawn(move || assert_eq!(read(view), then));
-            trial.write(KEYS / 3, 85);
-            reader.join().unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(move || assert_eq!(read(view), then));
+                trial.write(KEYS / 3, 85);
+            });
             assert_eq!(trial.account.frozen_bytes(), 0, "what no view holds any more");
         }
         trial.end();
