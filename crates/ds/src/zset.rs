@@ -24,7 +24,7 @@ use crate::account::{Account, Ledger};
 use crate::entry::{Entry, upper, with_upper};
 use crate::hash::KeyHash;
 use crate::object::Container;
-use crate::seq::{Item, Iter, IterBack, Point, Present, Seq};
+use crate::seq::{Descent, Item, Iter, IterBack, Point, Present, Seq};
 use crate::table::Table;
 use crate::value::ValueRef;
 
@@ -137,7 +137,9 @@ fn sort_key(score: f64) -> u64 {
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
-fn score_of(entry: &Entry) -> f64 {
+/// The score of the member that has this entry.
+#[must_use]
+pub fn score_of(entry: &Entry) -> f64 {
     match entry.value() {
         ValueRef::Bytes(bytes) => bytes.try_into().map_or(0.0, f64::from_le_bytes),
         _ => unreachable!("a member without a score"),
@@ -310,13 +312,10 @@ impl Zset {
         Some(score)
     }
 
-    /// Asks the processor for where a member is in the order, which has this entry.
-    pub fn prefetch_place(&self, entry: &Entry) {
-        if let ValueRef::Bytes(bytes) = entry.value()
-            && let Ok(bytes) = bytes.try_into()
-        {
-            self.order.prefetch_key(sort_key(f64::from_le_bytes(bytes)));
-        }
+    /// The search for where members of this score are in the order, or would be: to be taken down beside others.
+    #[must_use]
+    pub fn towards(&self, score: f64) -> Option<TowardsPlace<'_>> {
+        Descent::new(&self.order, sort_key(score)).map(TowardsPlace)
     }
 
     /// Takes out the member of this rank.
@@ -353,6 +352,23 @@ impl Zset {
         for item in items {
             // SAFETY: what was in the order is in the table.
             unsafe { self.members.delete_entry(item.0) };
+        }
+    }
+}
+
+/// A search that asks the processor for places in the order of a large sorted set, a step at a time.
+#[derive(Debug)]
+pub struct TowardsPlace<'a>(Descent<'a, Ranked>);
+
+impl TowardsPlace<'_> {
+    /// Takes searches there, a step of each in turn, so that their cache misses pass side by side.
+    pub fn take_down(searches: &mut [Option<Self>]) {
+        let mut under_way = true;
+        while under_way {
+            under_way = false;
+            for search in searches.iter_mut().flatten() {
+                under_way |= search.0.step();
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   requests parsed, not yet run         ┌ groups of the keys ──► entries ──► groups of the members ──► their entries
 //!   GET a · HSET b f v · ZADD c 1 m ─────┤      a  b  c            a  b  c           f  m                   f  m
+//!                                        │                       ──► where m is in the order of c, and where it will be
 //!                                        └ each step for all of them, so that their cache misses pass side by side
 //! ```
 //!
@@ -11,10 +12,10 @@
 
 use crate::execute::Engine;
 use crate::session::SessionId;
-use crate::spec::{Begin, Find, Handler, KeySpec};
+use crate::spec::{Begin, Find, Handler, KeySpec, ScoreWord};
 use crate::table::Lookup;
 use base::DbIndex;
-use keyspace::{Descent, Entry, KeyHash, Keyspace, Table, ValueRef};
+use keyspace::{Descent, Entry, KeyHash, Keyspace, Table, TowardsPlace, ValueRef, score_of};
 use resp::Args;
 
 /// Of a request with many keys the first so many are fetched.
@@ -31,7 +32,15 @@ struct Hint {
     key: KeyHash,
     /// The member or field that will be looked for in the collection at the key.
     member: Option<KeyHash>,
+    score: Option<Score>,
     writes: bool,
+}
+
+/// The score that the member will have.
+#[derive(Clone, Copy)]
+enum Score {
+    Is(f64),
+    Adds(f64),
 }
 
 impl Engine {
@@ -57,12 +66,19 @@ impl Engine {
         };
         let member = args.try_get(spec.member).filter(|_| spec.member > 0);
         let member = member.map(|member| keyspace.hash(member));
+        let number = |at| args.try_get(at).and_then(base::number::parse_f64);
+        let score = match spec.score {
+            None => None,
+            Some(ScoreWord::Is(at)) => number(at).map(Score::Is),
+            Some(ScoreWord::Adds(at)) => number(at).map(Score::Adds),
+        };
         let writes = matches!(spec.handler, Handler::Write(_));
         for at in (*first..=last).step_by((*step).max(1)).take(KEYS_MAX) {
             self.ahead.hints.push(Hint {
                 db: session.db,
                 key: keyspace.hash(args.get(at)),
                 member,
+                score,
                 writes,
             });
         }
@@ -116,17 +132,40 @@ fn fetch(keyspace: &Keyspace, hints: &[Hint]) {
         }
     }
     Descent::take_down(&mut searches);
-    let mut places = [None; SIDE_BY_SIDE];
-    for (place, (search, (entry, hint))) in places.iter_mut().zip(searches.iter().zip(entries.iter().zip(hints))) {
-        let member = search.as_ref().and_then(Descent::likely);
-        *place = entry.zip(member).filter(|_| hint.writes);
+    let mut members = [None; SIDE_BY_SIDE];
+    for (member, search) in members.iter_mut().zip(&searches) {
+        *member = search.as_ref().and_then(Descent::likely);
     }
-    // A member that is written to is likely to be moved.
-    for (entry, member) in places.iter().flatten() {
-        if let ValueRef::Zset(zset) = entry.value() {
-            zset.prefetch_place(member);
+    fetch_places(hints, &entries, &members);
+}
+
+/// Fetches where members that will be written to are in the order of their sorted sets, and where they will be.
+fn fetch_places(hints: &[Hint], entries: &[Option<&Entry>], members: &[Option<&Entry>]) {
+    let mut searches = [const { None }; 2 * SIDE_BY_SIDE];
+    let mut free = searches.iter_mut();
+    let mut towards = |search: Option<_>| {
+        if search.is_some()
+            && let Some(free) = free.next()
+        {
+            *free = search;
+        }
+    };
+    for ((hint, entry), member) in hints.iter().zip(entries).zip(members) {
+        let Some(ValueRef::Zset(zset)) = entry.filter(|_| hint.writes).map(Entry::value) else {
+            continue;
+        };
+        let old = member.map(score_of);
+        let new = match hint.score {
+            Some(Score::Is(score)) => Some(score),
+            Some(Score::Adds(change)) => old.map(|old| old + change),
+            None => None,
+        };
+        if new.is_none() || new != old {
+            towards(old.and_then(|score| zset.towards(score)));
+            towards(new.and_then(|score| zset.towards(score)));
         }
     }
+    TowardsPlace::take_down(&mut searches);
 }
 
 /// The members, by their hash, of a large set, hash or sorted set.

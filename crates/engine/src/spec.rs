@@ -23,6 +23,8 @@ pub struct Spec {
     pub get_key_flags: Option<fn(Args<'_>) -> KeyFlags>,
     /// The word that names a member or field of the collection at the first key, 0 if none does: for fetching ahead.
     pub member: usize,
+    /// What tells the score that this member will have in a sorted set: for fetching ahead.
+    pub score: Option<ScoreWord>,
     /// The words of a request that no log may show, where there are such.
     pub secrets: Option<fn(Args<'_>) -> Vec<usize>>,
     /// The documentation group.
@@ -45,6 +47,15 @@ pub struct Spec {
     pub subcommands: &'static [&'static Spec],
 }
 
+/// A word of a request that tells a member's score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoreWord {
+    /// This word is the score.
+    Is(usize),
+    /// This word is added to it.
+    Adds(usize),
+}
+
 impl Spec {
     /// What most commands share; a definition names what differs and takes the rest from here.
     pub const BASE: Self = Self {
@@ -57,6 +68,7 @@ impl Spec {
         get_keys: None,
         get_key_flags: None,
         member: 0,
+        score: None,
         secrets: None,
         category: Category::Generic,
         flags: Flags::NONE,

@@ -11,6 +11,7 @@
 //! theirs. Nodes are shared with frozen forks and copied, one by one, when they are first written to; see
 //! [`crate::account`] for whose the bytes are. The container around a sequence owns the [`Ledger`] and hands it in.
 
+mod descent;
 mod edit;
 mod iter;
 mod node;
@@ -26,6 +27,7 @@ use node::Node;
 use seek::{At, Before, Seek};
 use way::Way;
 
+pub use descent::Descent;
 pub use iter::{Iter, IterBack};
 pub use seek::{Point, Present};
 
@@ -244,12 +246,9 @@ impl<T: Item> Seq<T> {
 
     /// Asks the processor for a leaf in which items of this sort key are, or would be.
     pub fn prefetch_key(&self, key: u64) {
-        let Some(mut node) = self.root else { return };
-        while !node.is_leaf() {
-            let after = node.keys().partition_point(|first| *first <= key);
-            node = node.child(after.max(1) - 1);
+        if let Some(mut search) = Descent::new(self, key) {
+            while search.step() {}
         }
-        node.prefetch_leaf();
     }
 
     /// Puts an item in at `index`.

@@ -210,6 +210,24 @@ impl<T: Item> Node<T> {
         }
     }
 
+    /// Asks the processor for the header and the keys of an inner node whose size is not known yet: as if it had as many
+    /// children as fit, which most have.
+    #[inline]
+    pub(super) fn prefetch_keys(self) {
+        const FIRST: usize = HEADER_BYTES + KEYS * LEN_MAX * 8;
+        crate::entry::prefetch(self.address());
+        for at in (FIRST..FIRST + LEN_MAX * 8).step_by(64) {
+            crate::entry::prefetch(self.address().wrapping_add(at));
+        }
+    }
+
+    /// Asks the processor for what an inner node says of a child, but for its key.
+    #[inline]
+    pub(super) fn prefetch_sums(self, index: usize) {
+        crate::entry::prefetch(self.column_at(ITEMS).wrapping_add(index).cast());
+        crate::entry::prefetch(self.column_at(WEIGHTS).wrapping_add(index).cast());
+    }
+
     fn header<'a>(self) -> &'a Header {
         // SAFETY: the node lives.
         unsafe { self.header.as_ref() }

@@ -1,6 +1,7 @@
 //! Sorted sets: members and their scores, one or several at a time.
 
 use crate::keys::Event;
+use crate::spec::ScoreWord;
 use crate::{ArgsExt, Arity, Category, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec, WriteCtx};
 use keyspace::zset::Member;
 use keyspace::{Placed, ZsetMut, ZsetRef};
@@ -104,6 +105,7 @@ pub static ZADD: Spec = Spec {
         ("6.2.0", "`GT` and `LT`."),
     ],
     member: 3,
+    score: Some(ScoreWord::Is(2)),
     handler: Handler::Write(|ctx, args| add(ctx, args, Rule::default())),
     ..ZSET
 };
@@ -119,6 +121,7 @@ pub static ZINCRBY: Spec = Spec {
     flags: Flags::DENY_OOM.or(Flags::FAST),
     args: "key increment member",
     member: 3,
+    score: Some(ScoreWord::Adds(2)),
     handler: Handler::Write(|ctx, args| {
         add(
             ctx,
