@@ -38,7 +38,7 @@ pub enum Hands {
 pub struct Crew<J> {
     shared: Arc<Shared<J>>,
     helpers: Vec<JoinHandle<()>>,
-    /// Every thread has a processor to itself, as far as this process can tell.
+    /// Every thread can have a processor to itself, and one is left for those whom the server talks to.
     may_spin: bool,
     /// When the last batch was done.
     last_end: Option<Instant>,
@@ -83,7 +83,7 @@ impl<J: Send + 'static> Crew<J> {
         let mut crew = Self {
             shared,
             helpers: Vec::new(),
-            may_spin: thread::available_parallelism().is_ok_and(|processors| processors.get() >= threads),
+            may_spin: thread::available_parallelism().is_ok_and(|processors| processors.get() > threads),
             last_end: None,
         };
         for index in 0..helpers {
