@@ -229,6 +229,11 @@ impl Replication {
             .check_limits(&mut feed_context!(self, now, effects), dataset_bytes);
     }
 
+    /// Whether since the last call something went into the stream that somebody waits for: WAIT's and FAILOVER's GETACK.
+    pub fn take_awaited(&mut self) -> bool {
+        std::mem::take(&mut self.feeds.awaited)
+    }
+
     // ---- replicas ----
 
     /// REPLCONF from any client; `ip` is its address.

@@ -17,6 +17,7 @@ use resp::Limits;
 
 use crate::background::{Background, Message};
 use crate::connections::Connections;
+use crate::feeding::Feeding;
 use crate::io_threads::IoThreads;
 use crate::link::Link;
 use crate::listeners::{ACCEPTS_PER_TURN, Listeners, peer_of};
@@ -58,6 +59,8 @@ pub struct Server {
     pub(crate) next_tick_ms: u64,
     /// The sessions that have become replicas: whatever any session executes may give them something to send.
     pub(crate) replicas: Vec<SessionId>,
+    /// When those are sent the stream.
+    pub(crate) feeding: Feeding,
 }
 
 impl Server {
@@ -69,6 +72,8 @@ impl Server {
         let mut effects_left = self.settle();
         loop {
             if let Some(code) = self.exit {
+                // What was held back goes to the replicas.
+                self.flush();
                 self.surroundings.at_exit(&self.log, self.listeners.unix_path());
                 return Ok(code);
             }
@@ -84,7 +89,8 @@ impl Server {
         // Rounded up: waking a fraction of a millisecond early would mean another wait of nothing.
         let deadline_ms = self.node.next_deadline_ms().unwrap_or(u64::MAX);
         let next_ms = self.next_tick_ms.min(deadline_ms);
-        (next_ms + 1).saturating_sub(Clock.mono_us() / 1000)
+        let wait_ms = (next_ms + 1).saturating_sub(Clock.mono_us() / 1000);
+        wait_ms.min(if self.feeding.holds { 1 } else { u64::MAX })
     }
 
     /// One turn. Returns whether there is more to do without waiting.
@@ -368,9 +374,7 @@ impl Server {
             self.connections.mark(*id);
         }
         self.node.engine.sessions.recycle_pushed(pushed);
-        // A replica whose socket is full is reported by the poller when it has room.
-        let connections = &mut self.connections;
-        self.replicas.retain(|id| connections.mark_if_writable(*id));
+        self.mark_replicas();
 
         let marked = self.connections.take_marked();
         let mut sent = self.send_with_threads(&marked).into_iter().peekable();
@@ -390,6 +394,21 @@ impl Server {
         }
         self.connections.flushed(marked);
         self.flush_link();
+    }
+
+    /// Marks the replicas if the stream is to go to them now.
+    fn mark_replicas(&mut self) {
+        self.feeding.holds = false;
+        if self.replicas.is_empty() {
+            return;
+        }
+        let at_once = self.node.take_awaited() || self.exit.is_some();
+        let end = node::replication::stream(&self.node.state).end();
+        if self.feeding.is_due(self.node.engine.now.mono_us, end, at_once) {
+            // A replica whose socket is full is reported by the poller when it has room.
+            let connections = &mut self.connections;
+            self.replicas.retain(|id| connections.mark_if_writable(*id));
+        }
     }
 
     /// Sends a session's replies, unless that was `tried` and it is known whether the socket is full; then its part of the

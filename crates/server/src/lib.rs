@@ -17,6 +17,7 @@ pub mod connections;
 pub mod crew;
 mod effects;
 pub mod event_loop;
+mod feeding;
 pub mod invocation;
 pub mod io_threads;
 pub mod link;

@@ -18,6 +18,7 @@ use node::{Node, Outside as _};
 use crate::background::Background;
 use crate::connections::{Connections, POOLED_BUFFERS};
 use crate::event_loop::Server;
+use crate::feeding::Feeding;
 use crate::io_threads::IoThreads;
 use crate::link::Link;
 use crate::listeners::Listeners;
@@ -133,6 +134,7 @@ fn start(config: Config, mut log: Log, mut surroundings: Surroundings) -> Result
         exit: None,
         next_tick_ms: 0,
         replicas: Vec::new(),
+        feeding: Feeding::default(),
     };
     server.carry_out_effects();
     match begun {

@@ -368,6 +368,11 @@ impl Node {
         self.engine.sessions.iter().filter(behind).map(|session| session.id)
     }
 
+    /// Whether somebody waits for replicas to have the stream: it must be sent with this turn. Asking answers it.
+    pub fn take_awaited(&mut self) -> bool {
+        self.state.replication.machines.take_awaited()
+    }
+
     /// The next bytes of the stream for a replica, at most `max_bytes`, in as many slices as they lie in. Empty while a
     /// transfer to it runs, or its session has output of its own, which goes first.
     pub fn stream_slices(&self, replica: SessionId, max_bytes: usize) -> impl Iterator<Item = &[u8]> {

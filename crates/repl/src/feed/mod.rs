@@ -123,6 +123,8 @@ pub(crate) struct Feeds {
     empty_since_ms: Option<u64>,
     /// A GETACK goes out at the end of the turn.
     acks_wanted: bool,
+    /// A GETACK is in the stream, and must not be held back.
+    pub(crate) awaited: bool,
 }
 
 impl Feeds {
@@ -667,6 +669,7 @@ impl Feeds {
     pub(crate) fn on_turn_end(&mut self, stream: &mut Stream) {
         if std::mem::take(&mut self.acks_wanted) {
             stream.append(GETACK);
+            self.awaited = true;
         }
     }
 
