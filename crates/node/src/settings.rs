@@ -123,7 +123,7 @@ pub fn save_points(config: &Config) -> &[SavePoint] {
 pub struct ClientOutputLimit {
     hard_bytes: u64,
     soft_bytes: u64,
-    soft_ms: u64,
+    soft_seconds: u64,
 }
 
 /// The limits of clients' outputs.
@@ -159,7 +159,7 @@ fn client_output_limit(limit: config::OutputLimit) -> ClientOutputLimit {
     ClientOutputLimit {
         hard_bytes: limit.hard_bytes,
         soft_bytes: limit.soft_bytes,
-        soft_ms: limit.soft_seconds.max(0) as u64 * 1000,
+        soft_seconds: limit.soft_seconds.max(0) as u64,
     }
 }
 
@@ -171,17 +171,53 @@ impl ClientOutputLimit {
     }
 
     /// Whether the session is over the hard limit, or has been over the soft one for too long. Keeps its mark of since
-    /// when.
+    /// when. Time is counted in whole seconds, as the stock server does: it is never cut short, and may last one more.
     pub fn exceeded(self, session: &mut Session, now: Now) -> bool {
         let unsent = session.overflow_bytes() as u64;
         if self.soft_bytes == 0 || unsent < self.soft_bytes {
             session.over_soft_limit_since_ms = None;
         } else {
             let since = *session.over_soft_limit_since_ms.get_or_insert(now.mono_ms());
-            if now.mono_ms().saturating_sub(since) > self.soft_ms {
+            if (now.mono_ms() / 1000).saturating_sub(since / 1000) > self.soft_seconds {
                 return true;
             }
         }
         self.hard_bytes > 0 && unsent >= self.hard_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::session::{Peer, Sessions};
+
+    #[test]
+    fn the_soft_limit_is_never_cut_short() {
+        let at = |ms: u64| Now {
+            mono_us: ms * 1000,
+            unix_us: 0,
+        };
+        let limit = ClientOutputLimit {
+            hard_bytes: 0,
+            soft_bytes: 50_000,
+            soft_seconds: 3,
+        };
+        let mut sessions = Sessions::default();
+        let id = sessions.open(Peer::default(), at(0), true);
+        let session = &mut sessions[id];
+        session.out = vec![0; 100_000];
+        assert!(!limit.exceeded(session, at(10_900)));
+        assert!(
+            !limit.exceeded(session, at(13_999)),
+            "more than 3,000 ms, but not in whole seconds"
+        );
+        assert!(limit.exceeded(session, at(14_000)));
+        session.out.clear();
+        assert!(!limit.exceeded(session, at(14_001)));
+        session.out = vec![0; 100_000];
+        assert!(
+            !limit.exceeded(session, at(14_002)),
+            "a moment below starts the clock again"
+        );
     }
 }
