@@ -33,10 +33,6 @@ const TURN: usize = 1;
 const HALF: usize = 2;
 
 impl Claim {
-    /// The claim to a new block.
-    #[allow(dead_code, reason = "not for every count that is made with this file")]
-    pub(crate) const WHOLE: Self = Self(0);
-
     /// The bits of a pointer that a claim takes.
     pub(crate) const BITS: usize = TURN | HALF;
 
@@ -86,32 +82,10 @@ macro_rules! count {
                 Self($atomic::new(Self::ONE))
             }
 
-            /// Whether the caller's reference is the only one, in a block without halves; what former holders did is then
-            /// visible.
+            /// Whether the caller's reference, of this claim, is the only one; what former holders did is then visible.
             #[inline]
-            #[allow(dead_code, reason = "not for every count")]
-            pub(crate) fn is_one(&self) -> bool {
-                self.0.load(Ordering::Acquire) == Self::ONE
-            }
-
-            /// As [`Self::is_one`], for this claim.
-            #[inline]
-            #[allow(dead_code, reason = "not for every count")]
             pub(crate) fn is_alone(&self, claim: Claim) -> bool {
                 self.0.load(Ordering::Acquire) == Self::ONE | (claim.bits() & TURN) as $integer
-            }
-
-            /// As [`Self::is_one`], for a whole claim whose holder does not know the turn.
-            #[inline]
-            #[allow(dead_code, reason = "not for every count")]
-            pub(crate) fn is_last(&self) -> bool {
-                self.0.load(Ordering::Acquire) & !Self::TURN == Self::ONE
-            }
-
-            #[cfg(test)]
-            #[allow(dead_code, reason = "not for every count")]
-            pub(crate) fn word(&self) -> $integer {
-                self.0.load(Ordering::Relaxed)
             }
 
             /// One more holder. Aborts the process before the count could wrap.
@@ -136,7 +110,6 @@ macro_rules! count {
             /// As [`Self::decrement`], for this claim: the first half leaves the reference to the second.
             #[inline]
             #[must_use]
-            #[allow(dead_code, reason = "not for every count")]
             pub(crate) fn give_up(&self, claim: Claim) -> bool {
                 let alone = (claim.bits() & TURN) as $integer;
                 // Once the turn is the one at which this claim is alone, it stays: the partner flipped it and has gone.
@@ -160,3 +133,25 @@ count!(
     /// The holders of a node or segment.
     Count32, AtomicU32, u32
 );
+
+/// Nodes and blobs are also held where there are no halves, or the turn is not known.
+impl Count32 {
+    /// As [`Self::is_alone`], in a block without halves.
+    #[inline]
+    pub(crate) fn is_one(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::ONE
+    }
+
+    /// As [`Self::is_alone`], for a whole claim whose holder does not know the turn.
+    #[inline]
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.load(Ordering::Acquire) & !Self::TURN == Self::ONE
+    }
+}
+
+#[cfg(test)]
+impl Count8 {
+    pub(crate) fn word(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -25,7 +25,7 @@ use crate::entry::{Entry, upper, with_upper};
 use crate::hash::KeyHash;
 use crate::object::Container;
 use crate::seq::{Descent, Item, Iter, IterBack, Point, Present, Seq};
-use crate::table::Table;
+use crate::table::{Table, side_by_side};
 use crate::value::ValueRef;
 
 /// A reference to an entry that the table next to it holds, with a mark in the upper part of the address.
@@ -363,13 +363,7 @@ pub struct TowardsPlace<'a>(Descent<'a, Ranked>);
 impl TowardsPlace<'_> {
     /// Takes searches there, a step of each in turn, so that their cache misses pass side by side.
     pub fn take_down(searches: &mut [Option<Self>]) {
-        let mut under_way = true;
-        while under_way {
-            under_way = false;
-            for search in searches.iter_mut().flatten() {
-                under_way |= search.0.step();
-            }
-        }
+        side_by_side(searches, |search| search.0.step());
     }
 }
 

@@ -15,8 +15,14 @@ use count::{Claim, Count8};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::thread::JoinHandle;
 
 const BYTES: u64 = 64;
+
+/// What a pointer to a new block says.
+fn whole() -> Claim {
+    Claim::of(0)
+}
 
 /// An entry's block: loom reports any access to `value` that another does not happen before or after. Never freed, so
 /// that a use after the last reference is seen, not suffered.
@@ -81,6 +87,15 @@ impl Block {
     }
 }
 
+/// A view that reads the block and gives its claim up.
+fn reader(block: &Arc<Block>, claim: Claim, frozen_bytes: &Arc<AtomicU64>) -> JoinHandle<()> {
+    let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
+    loom::thread::spawn(move || {
+        assert_eq!(block.read(), 1, "a view never changes");
+        block.release_claim(claim, &frozen_bytes);
+    })
+}
+
 /// The writer and a view have half a claim each, at either turn.
 #[test]
 fn a_write_beside_the_other_half() {
@@ -88,20 +103,14 @@ fn a_write_beside_the_other_half() {
         loom::model(move || {
             let block = Arc::new(Block::new(1));
             let frozen_bytes = Arc::new(AtomicU64::new(0));
-            let mut claim = Claim::WHOLE.halved();
+            let mut claim = whole().halved();
             if turned {
                 // A partner of before has given up.
                 assert!(!block.count.give_up(claim));
                 assert!(block.count.is_alone(claim));
                 claim = claim.halved();
             }
-            let reader = {
-                let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
-                loom::thread::spawn(move || {
-                    assert_eq!(block.read(), 1, "a view never changes");
-                    block.release_claim(claim, &frozen_bytes);
-                })
-            };
+            let reader = reader(&block, claim, &frozen_bytes);
             let in_place = block.write(claim, &frozen_bytes);
             reader.join().unwrap();
             assert_eq!(block.freed.load(Ordering::Relaxed), usize::from(!in_place));
@@ -119,17 +128,11 @@ fn a_write_beside_the_other_half_and_a_reader() {
     loom::model(|| {
         let block = Arc::new(Block::new(1));
         let frozen_bytes = Arc::new(AtomicU64::new(0));
-        let half = Claim::WHOLE.halved();
+        let half = whole().halved();
         block.count.increment();
         let readers: Vec<_> = [half, half.counted()]
             .into_iter()
-            .map(|claim| {
-                let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
-                loom::thread::spawn(move || {
-                    assert_eq!(block.read(), 1, "a view never changes");
-                    block.release_claim(claim, &frozen_bytes);
-                })
-            })
+            .map(|claim| reader(&block, claim, &frozen_bytes))
             .collect();
         let in_place = block.write(half, &frozen_bytes);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
@@ -144,7 +147,7 @@ fn half_made_whole() {
     loom::model(|| {
         let block = Arc::new(Block::new(1));
         let frozen_bytes = Arc::new(AtomicU64::new(0));
-        let half = Claim::WHOLE.halved();
+        let half = whole().halved();
         let reader = {
             let (block, frozen_bytes) = (block.clone(), frozen_bytes.clone());
             loom::thread::spawn(move || {
@@ -180,7 +183,7 @@ fn a_write_beside_two_readers() {
             .collect();
 
         // As `Entry::set`.
-        let in_place = block.count.is_one();
+        let in_place = block.count.is_alone(whole());
         if in_place {
             // SAFETY: loom checks it.
             block.value.with_mut(|value| unsafe { *value = 2 });

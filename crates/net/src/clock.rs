@@ -178,6 +178,7 @@ mod tests {
             last = next;
         }
     }
+
     #[test]
     fn the_recent_clock_is_no_more_than_a_microsecond_behind() {
         let started = Clock.mono_us();

@@ -77,13 +77,7 @@ impl<'a> Descent<'a> {
 
     /// Takes searches down to where entries are, a step of each in turn.
     pub fn take_down(searches: &mut [Option<Self>]) {
-        let mut under_way = true;
-        while under_way {
-            under_way = false;
-            for search in searches.iter_mut().flatten() {
-                under_way |= search.step();
-            }
-        }
+        side_by_side(searches, Self::step);
     }
 
     /// Once arrived: the entry that the search will likely find, its key not compared; asks for it.
@@ -97,5 +91,17 @@ impl<'a> Descent<'a> {
         let entry = unsafe { Segment::of(self.child) }.likely(self.tag())?;
         entry.prefetch_whole();
         Some(entry)
+    }
+}
+
+/// Takes a step of each search in turn until none is under way, which is what `step` says.
+#[inline]
+pub(crate) fn side_by_side<S>(searches: &mut [Option<S>], step: impl Fn(&mut S) -> bool) {
+    let mut under_way = true;
+    while under_way {
+        under_way = false;
+        for search in searches.iter_mut().flatten() {
+            under_way |= step(search);
+        }
     }
 }

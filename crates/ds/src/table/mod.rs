@@ -47,6 +47,7 @@ use segment::{NEVER, Segment};
 use write::Path;
 
 pub use descent::Descent;
+pub(crate) use descent::side_by_side;
 pub use frozen::{Frozen, FrozenEntries, FrozenEntry};
 pub use walk::{Expired, Sampled};
 
