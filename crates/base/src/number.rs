@@ -97,6 +97,9 @@ fn read_short_decimal(magnitude: &[u8]) -> Option<f64> {
     if magnitude.len() > 16 {
         return None;
     }
+    if let Some(value) = read_eight_or_more(magnitude) {
+        return Some(value as f64);
+    }
     let mut value = 0u64;
     let mut point = None;
     for (at, byte) in magnitude.iter().enumerate() {
@@ -112,6 +115,37 @@ fn read_short_decimal(magnitude: &[u8]) -> Option<f64> {
         Some(_) if magnitude.len() == 1 => None,
         Some(at) => Some(value as f64 / POWERS[magnitude.len() - at - 1]),
     }
+}
+
+/// Reads eight to fifteen digits, eight at a time.
+#[inline]
+fn read_eight_or_more(text: &[u8]) -> Option<u64> {
+    const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+    let (first, last) = (text.first_chunk()?, text.last_chunk()?);
+    let more = text.len() - 8;
+    let first = digits_of(u64::from_le_bytes(*first))?;
+    // The first of the last eight are among the first eight, too: zeros in their place.
+    let new = u64::MAX.checked_shl(64 - 8 * more as u32).unwrap_or(0);
+    let last = digits_of(u64::from_le_bytes(*last))? & new;
+    Some(number_of(first) * POWERS.get(more)? + number_of(last))
+}
+
+/// What eight digits stand for, a byte each.
+#[inline]
+fn digits_of(text: u64) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let digits = text ^ (EACH * u64::from(b'0'));
+    // From 10 on a byte has its upper bit set, or gets it here: the lowest such byte is what it would be alone.
+    let others = (digits | digits.wrapping_add(EACH * (0x80 - 10))) & (EACH * 0x80);
+    (others == 0).then_some(digits)
+}
+
+/// The number of eight digits, the first of which is in the lowest byte: by pairs, fours and eights.
+#[inline]
+fn number_of(digits: u64) -> u64 {
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
 /// Reads a double, and says whether it neither overflowed nor became zero by underflow.
@@ -455,6 +489,10 @@ mod tests {
             }
             if rng.chance(1, 4) {
                 text.insert(0, '-');
+            }
+            if rng.chance(1, 4) {
+                let other = *rng.pick(&['/', ':', ' ', '_', '\u{1f}', '\u{ff}']);
+                text.insert(rng.below(text.len() as u64 + 1) as usize, other);
             }
             let expected = text.parse::<f64>().ok();
             assert_eq!(
