@@ -22,11 +22,9 @@ use base::Rng;
 
 use crate::account::{Account, Ledger};
 use crate::entry::{Entry, upper, with_upper};
-use crate::hash::KeyHash;
 use crate::object::Container;
 use crate::seq::{Descent, Item, Iter, IterBack, Point, Present, Seq};
 use crate::table::{Table, side_by_side};
-use crate::value::ValueRef;
 
 /// A reference to an entry that the table next to it holds, with a mark in the upper part of the address.
 #[derive(Clone, Copy)]
@@ -138,12 +136,10 @@ fn sort_key(score: f64) -> u64 {
 }
 
 /// The score of the member that has this entry.
+#[inline]
 #[must_use]
 pub fn score_of(entry: &Entry) -> f64 {
-    match entry.value() {
-        ValueRef::Bytes(bytes) => bytes.try_into().map_or(0.0, f64::from_le_bytes),
-        _ => unreachable!("a member without a score"),
-    }
+    entry.word().map_or(0.0, f64::from_le_bytes)
 }
 
 /// What adding a member did.
@@ -273,42 +269,32 @@ impl Zset {
     /// nothing if `decide` leaves the member alone.
     pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<(Placed, f64)> {
         let hash = self.members.hash(member);
-        let Some(entry) = self.members.get_to_change(member, hash) else {
-            let score = decide(None)?;
-            let place = Place { score, member };
-            self.order.prefetch_key(sort_key(score));
-            let item = store(&mut self.members, hash, place);
-            self.order.insert_at_point(place.point(), item, &mut self.ledger);
+        let Self { members, order, ledger } = self;
+        let spot = members.spot(member, hash);
+        let old = spot.entry().map(|entry| (score_of(entry), entry.as_raw()));
+        let score = decide(old.map(|(old, _)| old))?;
+        let there = Place { score, member };
+        let store = || Ranked::to(spot.set_text(&score.to_le_bytes()));
+        let Some((old, entry)) = old else {
+            order.insert_at_point(there.point(), ledger, store);
             return Some((Placed::Added, score));
         };
-        let (old, entry) = (score_of(entry), entry.as_raw());
-        let score = decide(Some(old))?;
         if score == old {
             return Some((Placed::Unchanged, score));
         }
-        let (here, there) = (Place { score: old, member }, Place { score, member });
-        self.order.prefetch_key(sort_key(score));
-        let members = &mut self.members;
-        let near = self
-            .order
-            .shift(here.present(entry), there.point(), &mut self.ledger, || {
-                store(members, hash, there)
-            });
-        if !near {
-            let item = store(&mut self.members, hash, there);
-            self.order.insert_at_point(there.point(), item, &mut self.ledger);
-        }
+        let here = Place { score: old, member };
+        order.shift(here.present(entry), there.point(), ledger, store);
         Some((Placed::Moved(old), score))
     }
 
     /// Takes `member` out; gives the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.members.hash(member);
-        let entry = self.members.get_to_change(member, hash)?;
-        let (score, entry) = (score_of(entry), entry.as_raw());
-        let present = Place { score, member }.present(entry);
-        self.order.remove_present(present, &mut self.ledger);
-        self.members.delete(member, hash);
+        let Self { members, order, ledger } = self;
+        let spot = members.spot(member, hash);
+        let (score, entry) = spot.entry().map(|entry| (score_of(entry), entry.as_raw()))?;
+        order.remove_present(Place { score, member }.present(entry), ledger);
+        spot.delete();
         Some(score)
     }
 
@@ -365,11 +351,6 @@ impl TowardsPlace<'_> {
     pub fn take_down(searches: &mut [Option<Self>]) {
         side_by_side(searches, |search| search.0.step());
     }
-}
-
-/// Puts member and score into the table; gives the reference for the order.
-fn store(members: &mut Table, hash: KeyHash, place: Place<'_>) -> Ranked {
-    Ranked::to(members.set_text(place.member, hash, &place.score.to_le_bytes()))
 }
 
 fn parts(item: &Ranked) -> (&[u8], f64) {

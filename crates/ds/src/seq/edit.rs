@@ -285,24 +285,24 @@ unsafe fn taken_below<T: Item>(node: Node<T>, at: usize, taken: Taken<T>, ledger
 }
 
 /// Puts what `renew` gives at the point `to`, in place of the item at `from`, if both are inside the same leaf, so that
-/// nothing changes for the nodes above; else takes the item out, and does not ask for another.
+/// nothing changes for the nodes above; else takes the item out, does not ask for another, and gives `renew` back.
 ///
 /// # Safety
 /// - As for [`remove`], of an item that needs no giving up.
-pub(super) unsafe fn shift<T: Item, B: Fn(&T) -> bool + Copy>(
+pub(super) unsafe fn shift<T: Item, B: Fn(&T) -> bool + Copy, R: FnOnce() -> T>(
     node: &mut Node<T>,
     from: impl Seek<T>,
     to: &Point<B>,
-    renew: impl FnOnce() -> T,
+    renew: R,
     ledger: &mut Ledger,
-) -> Option<Taken<T>> {
+) -> Option<(Taken<T>, R)> {
     // SAFETY: as promised; after `own` the caller is the only holder.
     unsafe {
         own(node, ledger);
         if node.is_leaf() {
             let at = from.item(*node);
             let Some(point) = to.inside(*node).filter(|_| at > 0) else {
-                return Some(take(node, at, ledger));
+                return Some((take(node, at, ledger), renew));
             };
             let target = if point > at { point - 1 } else { point };
             node.turn_item(at, target, renew());
@@ -313,7 +313,7 @@ pub(super) unsafe fn shift<T: Item, B: Fn(&T) -> bool + Copy>(
         let mut child = node.child(at);
         let taken = shift(&mut child, below, to, renew, ledger);
         node.set_child(at, child);
-        taken.map(|taken| taken_below(*node, at, taken, ledger))
+        taken.map(|(taken, renew)| (taken_below(*node, at, taken, ledger), renew))
     }
 }
 

@@ -244,32 +244,54 @@ impl<T: Item> Seq<T> {
         index + seek.item(node) as u64
     }
 
-    /// Asks the processor for a leaf in which items of this sort key are, or would be.
-    pub fn prefetch_key(&self, key: u64) {
-        if let Some(mut search) = Descent::new(self, key) {
-            while search.step() {}
-        }
-    }
-
     /// Puts an item in at `index`.
     pub fn insert(&mut self, index: u64, item: T, ledger: &mut Ledger) {
         assert!(index <= self.len, "item {index} of a sequence of {}", self.len);
         self.insert_at(Before(index), item, ledger);
     }
 
-    /// Puts an item in at a point.
-    pub fn insert_at_point<B: Fn(&T) -> bool + Copy>(&mut self, point: Point<B>, item: T, ledger: &mut Ledger) {
-        self.insert_at(point, item, ledger);
+    /// Puts what `make` gives in at a point. The way there comes out of memory meanwhile.
+    pub fn insert_at_point<B: Fn(&T) -> bool + Copy>(
+        &mut self,
+        point: Point<B>,
+        ledger: &mut Ledger,
+        make: impl FnOnce() -> T,
+    ) {
+        let mut seek = point;
+        let mut way = self.root.map(Way::new);
+        let there = way.as_mut().is_some_and(|way| way.descend(&mut seek));
+        let item = make();
+        match &mut way {
+            Some(way) if there && way.has_room() => {
+                way.arrive(seek);
+                self.insert_by_way(way, item);
+            }
+            _ => self.insert_by_steps(point, item, ledger),
+        }
     }
 
     fn insert_at(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
+        if let Some(root) = self.root {
+            let mut way = Way::new(root);
+            if way.down(seek) && way.has_room() {
+                return self.insert_by_way(&way, item);
+            }
+        }
+        self.insert_by_steps(seek, item, ledger);
+    }
+
+    #[inline]
+    fn insert_by_way(&mut self, way: &Way<T>, item: T) {
         self.weight += item.weight();
         self.len += 1;
-        let way = self.root.and_then(|root| Way::down(root, seek));
-        if let Some(way) = way.filter(Way::has_room) {
-            // SAFETY: the root's reference is ours; there is room.
-            return unsafe { way.insert(item) };
-        }
+        // SAFETY: the root's reference is ours; there is room.
+        unsafe { way.insert(item) };
+    }
+
+    /// As [`Self::insert_at`], where nodes are shared or a leaf is full.
+    fn insert_by_steps(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
+        self.weight += item.weight();
+        self.len += 1;
         let mut root = self.root.take().unwrap_or_else(|| Node::new(0, 1, ledger));
         // SAFETY: the root's reference is ours, and every node holds its children; new nodes have no other holder.
         unsafe {
@@ -304,13 +326,15 @@ impl<T: Item> Seq<T> {
     }
 
     fn remove_at(&mut self, seek: impl Seek<T>, ledger: &mut Ledger) -> T {
-        let way = self.root.and_then(|root| Way::down(root, seek));
-        if let Some(way) = way.filter(Way::has_spare) {
-            // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
-            let item = unsafe { way.remove() };
-            self.len -= 1;
-            self.weight -= item.weight();
-            return item;
+        if let Some(root) = self.root {
+            let mut way = Way::new(root);
+            if way.down(seek) && way.has_spare() {
+                // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
+                let item = unsafe { way.remove() };
+                self.len -= 1;
+                self.weight -= item.weight();
+                return item;
+            }
         }
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
@@ -322,48 +346,58 @@ impl<T: Item> Seq<T> {
         item
     }
 
-    /// Moves an item that is there to the point where it belongs with another sort key, and puts what `renew` gives in
-    /// its place. Where that would take more than moving items within a leaf, takes the item out, and does not call
-    /// `renew`: says whether it did the former. Items are marked, weigh the same, and need no giving up.
-    pub fn shift<I, U, B>(
-        &mut self,
-        item: Present<I, U>,
-        to: Point<B>,
-        ledger: &mut Ledger,
-        renew: impl FnOnce() -> T,
-    ) -> bool
+    /// Moves an item that is there to the point where it belongs with another sort key: puts what `renew` gives there.
+    /// Items weigh the same, and need no giving up. All looking at items is done before `renew` is called, which may change
+    /// what they refer to, or else after the item has been taken out.
+    pub fn shift<I, U, B>(&mut self, item: Present<I, U>, to: Point<B>, ledger: &mut Ledger, renew: impl FnOnce() -> T)
     where
         I: Fn(&T) -> bool + Copy,
         U: Fn(&T) -> bool + Copy,
         B: Fn(&T) -> bool + Copy,
     {
-        const { assert!(T::MARKED, "items that tell whether a point is inside a leaf") };
-        if let Some(way) = self.root.and_then(|root| Way::down(root, item)) {
-            if let Some(place) = way.inside(&to) {
-                // SAFETY: the root's reference is ours, and another item is none of the nodes' business.
-                unsafe { way.turn(place, renew()) };
-                return true;
-            }
-            if way.has_spare() {
-                // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
-                let item = unsafe { way.remove() };
-                self.len -= 1;
-                self.weight -= item.weight();
-                return false;
+        if let Some(root) = self.root {
+            let (mut item, mut to) = (item, to);
+            let (mut from, mut there) = (Way::new(root), Way::new(root));
+            if from.descend(&mut item) && there.descend(&mut to) {
+                from.arrive(item);
+                there.arrive(to);
+                if from.meets(&there) {
+                    // SAFETY: the root's reference is ours, and there is an item.
+                    return unsafe { from.turn(&there, renew()) };
+                }
+                if from.has_spare() && there.has_room() {
+                    // SAFETY: the root's reference is ours; there are an item, others in its leaf, and room in another.
+                    return unsafe { from.carry(&there, renew()) };
+                }
             }
         }
+        self.shift_by_steps(item, to, ledger, renew);
+    }
+
+    /// As [`Self::shift`], where nodes are shared, or leaves too full or too empty.
+    fn shift_by_steps<I, U, B>(
+        &mut self,
+        item: Present<I, U>,
+        to: Point<B>,
+        ledger: &mut Ledger,
+        renew: impl FnOnce() -> T,
+    ) where
+        I: Fn(&T) -> bool + Copy,
+        U: Fn(&T) -> bool + Copy,
+        B: Fn(&T) -> bool + Copy,
+    {
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
         let taken = unsafe { edit::shift(&mut root, item, &to, renew, ledger) };
-        let Some(taken) = taken else {
+        let Some((taken, renew)) = taken else {
             self.root = Some(root);
-            return true;
+            return;
         };
         self.len -= 1;
         self.weight -= taken.item.weight();
         self.set_root(root, ledger);
-        false
+        self.insert_at(to, renew(), ledger);
     }
 
     /// Takes out the items from `start` up to, not including, `end`; each leaves.

@@ -373,22 +373,29 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// Adds to what is known of a child, and takes note of another first sort key.
+    /// Adds to what is known of a child.
     ///
     /// # Safety
     /// - The caller is the only holder.
     #[inline]
-    pub(super) unsafe fn change_sum(self, index: usize, items: i64, weight: i64, key: Option<u64>) {
+    pub(super) unsafe fn change_sum(self, index: usize, items: i64, weight: i64) {
         assert!(!self.is_leaf() && index < self.len(), "child {index} of {}", self.len());
         // SAFETY: as promised; in bounds.
         unsafe {
             let (below, weights) = (self.column_at(ITEMS).add(index), self.column_at(WEIGHTS).add(index));
             below.write(below.read().wrapping_add_signed(items));
             weights.write(weights.read().wrapping_add_signed(weight));
-            if let Some(key) = key {
-                self.column_at(KEYS).add(index).write(key);
-            }
         }
+    }
+
+    /// Takes note of another first sort key below a child.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    pub(super) unsafe fn set_key(self, index: usize, key: u64) {
+        assert!(!self.is_leaf() && index < self.len(), "child {index} of {}", self.len());
+        // SAFETY: as promised; in bounds.
+        unsafe { self.column_at(KEYS).add(index).write(key) };
     }
 
     /// What a parent should know of this node.

@@ -3,10 +3,10 @@
 
 use super::Item;
 use super::node::{LEN_MIN, Node};
-use super::seek::{Point, Seek};
+use super::seek::Seek;
 
 /// Sequences of more levels, which nobody will see, are edited by the others.
-const LEVELS_MAX: usize = 8;
+const LEVELS_MAX: usize = 6;
 
 /// The way from the root to a place in a leaf, every node of which has one holder.
 pub(super) struct Way<T> {
@@ -17,32 +17,58 @@ pub(super) struct Way<T> {
 }
 
 impl<T: Item> Way<T> {
-    /// The way to a place, unless others hold a node on it.
+    /// A way that begins at the root of a sequence.
     #[inline]
-    pub(super) fn down(root: Node<T>, seek: impl Seek<T>) -> Option<Self> {
+    pub(super) fn new(root: Node<T>) -> Self {
+        Self {
+            steps: [(root, 0); LEVELS_MAX],
+            len: 0,
+            leaf: root,
+            at: 0,
+        }
+    }
+
+    /// Goes down to a place; false if others hold a node on the way.
+    #[inline]
+    pub(super) fn down(&mut self, seek: impl Seek<T>) -> bool {
         let mut seek = seek;
-        let mut steps = [(root, 0); LEVELS_MAX];
-        let mut len = 0;
-        let mut node = root;
-        loop {
-            if !node.count().is_one() {
-                return None;
-            }
-            if node.is_leaf() {
-                break;
+        let down = self.descend(&mut seek);
+        if down {
+            self.arrive(seek);
+        }
+        down
+    }
+
+    /// Goes down to the leaf in which a place is, and asks the processor for it; where in the leaf that is, [`Self::arrive`]
+    /// will find. False if others hold a node on the way.
+    #[inline]
+    pub(super) fn descend(&mut self, seek: &mut impl Seek<T>) -> bool {
+        let mut node = self.leaf;
+        while !node.is_leaf() {
+            if self.len == LEVELS_MAX || !node.count().is_one() {
+                return false;
             }
             let at = seek.child(node);
-            *steps.get_mut(len)? = (node, at);
-            len += 1;
-            node = node.child(at);
+            self.steps[self.len] = (node, at);
+            self.len += 1;
+            let below = node.child(at);
+            if node.level() == 1 {
+                below.prefetch_leaf();
+            }
+            node = below;
         }
-        let at = seek.item(node);
-        Some(Self {
-            steps,
-            len,
-            leaf: node,
-            at,
-        })
+        self.leaf = node;
+        node.count().is_one()
+    }
+
+    /// Finds the place in the leaf.
+    #[inline]
+    pub(super) fn arrive(&mut self, seek: impl Seek<T>) {
+        self.at = seek.item(self.leaf);
+    }
+
+    fn steps(&self) -> &[(Node<T>, usize)] {
+        &self.steps[..self.len]
     }
 
     /// Whether the leaf takes one more item as it is.
@@ -57,24 +83,24 @@ impl<T: Item> Way<T> {
         self.leaf.len() > LEN_MIN && !self.leaf.would_shrink(self.leaf.len() - 1)
     }
 
-    /// Where a point is in the leaf, if it is surely inside.
+    /// Whether another way ends in the same leaf.
     #[inline]
-    pub(super) fn inside<B: Fn(&T) -> bool + Copy>(&self, point: &Point<B>) -> Option<usize> {
-        point.inside(self.leaf).filter(|_| self.at > 0)
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.leaf == other.leaf
     }
 
     /// Puts an item in.
     ///
     /// # Safety
-    /// - The caller holds the root, and nothing has changed since [`Self::down`].
+    /// - The caller holds the root, and nothing has changed in the sequence since [`Self::down`].
     /// - There is room.
     #[inline]
-    pub(super) unsafe fn insert(self, item: T) {
+    pub(super) unsafe fn insert(&self, item: T) {
         let weight = item.weight() as i64;
         // SAFETY: as promised: the root is the caller's, and every node has one holder.
         unsafe {
             self.leaf.insert_item(self.at, item);
-            self.count(1, weight);
+            self.count(1, weight, 0);
         }
     }
 
@@ -83,38 +109,81 @@ impl<T: Item> Way<T> {
     /// # Safety
     /// - As for [`Self::insert`]; there is an item, and another one.
     #[inline]
-    pub(super) unsafe fn remove(self) -> T {
+    pub(super) unsafe fn remove(&self) -> T {
         // SAFETY: as for `insert`.
         unsafe {
             let item = self.leaf.remove_item(self.at);
-            self.count(-1, -(item.weight() as i64));
+            self.count(-1, -(item.weight() as i64), 0);
             item
         }
     }
 
-    /// Puts an item in at the place `to` of the leaf, in place of the one here, which needs no giving up.
+    /// Puts an item in at the place `to` of the leaf, in place of the one here, which weighs the same and needs no giving
+    /// up.
     ///
     /// # Safety
-    /// - As for [`Self::insert`]; the place came from [`Self::inside`].
+    /// - As for [`Self::insert`]; there is an item.
+    /// - The other way ends in the same leaf, and nothing has changed since it went down.
     #[inline]
-    pub(super) unsafe fn turn(self, to: usize, item: T) {
-        let to = if to > self.at { to - 1 } else { to };
+    pub(super) unsafe fn turn(&self, to: &Self, item: T) {
+        let target = if to.at > self.at { to.at - 1 } else { to.at };
         // SAFETY: as for `insert`.
-        unsafe { self.leaf.turn_item(self.at, to, item) };
+        unsafe {
+            self.leaf.turn_item(self.at, target, item);
+            if self.at == 0 || target == 0 {
+                self.rekey();
+            }
+        }
     }
 
-    /// Tells the nodes above of a change in the leaf.
+    /// Puts an item in at the end of another way, in place of the one here, which weighs the same and needs no giving up.
+    ///
+    /// # Safety
+    /// - As for [`Self::remove`], and for [`Self::insert`] at the other end, which is in another leaf.
+    #[inline]
+    pub(super) unsafe fn carry(&self, to: &Self, item: T) {
+        let weight = item.weight() as i64;
+        // Nodes from which both leaves are below the same child have as many items below it as before.
+        let shared = self.steps().iter().zip(to.steps()).take_while(|(a, b)| a == b).count();
+        // SAFETY: as promised.
+        unsafe {
+            self.leaf.remove_item(self.at);
+            to.leaf.insert_item(to.at, item);
+            self.count(-1, -weight, shared);
+            to.count(1, weight, shared);
+        }
+    }
+
+    /// Tells the nodes above of a change in the leaf, but that the first `shared` of them are only told of another first
+    /// sort key.
     ///
     /// # Safety
     /// - As for [`Self::insert`].
     #[inline]
-    unsafe fn count(&self, items: i64, weight: i64) {
-        let key = (self.at == 0).then(|| self.leaf.first_key());
-        let mut first = true;
-        for (node, at) in self.steps[..self.len].iter().rev() {
+    unsafe fn count(&self, items: i64, weight: i64, shared: usize) {
+        for (node, at) in &self.steps()[shared..] {
             // SAFETY: as for `insert`; `at` is the index of a child.
-            unsafe { node.change_sum(*at, items, weight, key.filter(|_| first)) };
-            first = first && *at == 0;
+            unsafe { node.change_sum(*at, items, weight) };
+        }
+        if self.at == 0 {
+            // SAFETY: as promised.
+            unsafe { self.rekey() };
+        }
+    }
+
+    /// Tells the nodes above of another first item in the leaf.
+    ///
+    /// # Safety
+    /// - As for [`Self::insert`]; there is an item.
+    #[cold]
+    unsafe fn rekey(&self) {
+        let key = self.leaf.first_key();
+        for (node, at) in self.steps().iter().rev() {
+            // SAFETY: as for `insert`; `at` is the index of a child.
+            unsafe { node.set_key(*at, key) };
+            if *at > 0 {
+                break;
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod lent;
 mod node;
 mod prepare;
 mod segment;
+mod spot;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -36,7 +37,7 @@ use base::Millis;
 
 use crate::account::{Account, Ledger};
 use crate::bytes::Bytes;
-use crate::entry::{Entry, Payload};
+use crate::entry::Entry;
 use crate::hash::{Hasher, KeyHash};
 use crate::object::{Container, ObjectMut};
 use crate::value::{NewValue, ValueRef, with_payload};
@@ -161,14 +162,6 @@ impl Table {
         segment.slot(segment.find(key, hash.tag(depth))?)
     }
 
-    /// As [`Self::get`], for an entry that is likely to be changed then, or a key that is likely to be added.
-    #[inline]
-    pub(crate) fn get_to_change(&self, key: &[u8], hash: KeyHash) -> Option<&Entry> {
-        let (segment, depth) = self.segment(hash)?;
-        segment.prefetch_header();
-        segment.slot(segment.find(key, hash.tag(depth))?)
-    }
-
     /// Asks the processor for the part of the table that a search for this hash begins at, where the way there is likely in
     /// the cache. For many searches at once see [`Descent`].
     #[inline]
@@ -262,24 +255,6 @@ impl Table {
         Ok(Some(Overwritten { expiry: old }))
     }
 
-    /// Gives `key` a short text for a value, in a table where nothing expires. Gives the address of the entry, as
-    /// [`Entry::as_raw`] does, which stays the same until the key is written to or taken out.
-    pub(crate) fn set_text(&mut self, key: &[u8], hash: KeyHash, text: &[u8]) -> NonNull<u8> {
-        let path = self.own_path(hash);
-        if let Some(slot) = path.find(key, hash) {
-            // SAFETY: the path is owned.
-            let entry = unsafe { entry_mut(path.segment, slot) };
-            entry.set_text(text, &mut self.ledger);
-            return entry.as_raw();
-        }
-        let parts = &[text];
-        let payload = Payload::Bytes { parts, raw: false };
-        let entry = Entry::new(path.tag(hash), key, None, 0, payload, &mut self.ledger);
-        let address = entry.as_raw();
-        self.add(path, hash, entry);
-        address
-    }
-
     /// Gives an existing `key` another expiry, or none.
     pub fn set_expiry(&mut self, key: &[u8], hash: KeyHash, expiry: Option<Millis>) -> Option<Overwritten> {
         let old = self.get(key, hash)?.expiry();
@@ -296,29 +271,15 @@ impl Table {
 
     /// The string at `key`, to change a part of it.
     pub fn string_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<StringMut<'_>> {
-        self.get(key, hash)?;
-        let path = self.own_path(hash);
-        let slot = path.find(key, hash)?;
-        // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
-        let entry = unsafe { entry_mut(path.segment, slot) };
-        Some(StringMut {
-            entry,
-            ledger: &mut self.ledger,
-        })
+        self.spot(key, hash)
+            .entry_mut()
+            .map(|(entry, ledger, _)| StringMut { entry, ledger })
     }
 
     /// The value of `key`, to be changed whatever its type.
     pub fn value_mut(&mut self, key: &[u8], hash: KeyHash) -> Option<ValueMut<'_>> {
-        self.get(key, hash)?;
-        let path = self.own_path(hash);
-        let slot = path.find(key, hash)?;
-        // SAFETY: the path is owned, and the table stays borrowed as long as the entry does.
-        let entry = unsafe { entry_mut(path.segment, slot) };
-        Some(ValueMut {
-            entry,
-            ledger: &mut self.ledger,
-            hasher: &self.hasher,
-        })
+        let (entry, ledger, hasher) = self.spot(key, hash).entry_mut()?;
+        Some(ValueMut { entry, ledger, hasher })
     }
 
     /// An empty table with this one's hasher, whose frozen views are counted with this one's: for a large set or hash
