@@ -298,10 +298,16 @@ impl Zset {
         Some(score)
     }
 
-    /// The search for where members of this score are in the order, or would be: to be taken down beside others.
+    /// The search for where members of this score are in the order: to be taken down beside others.
     #[must_use]
     pub fn towards(&self, score: f64) -> Option<TowardsPlace<'_>> {
-        Descent::new(&self.order, sort_key(score)).map(TowardsPlace)
+        Descent::new(&self.order, sort_key(score), false).map(TowardsPlace)
+    }
+
+    /// As [`Self::towards`], for where a member would be that gets this score.
+    #[must_use]
+    pub fn towards_new(&self, score: f64) -> Option<TowardsPlace<'_>> {
+        Descent::new(&self.order, sort_key(score), true).map(TowardsPlace)
     }
 
     /// Takes out the member of this rank.

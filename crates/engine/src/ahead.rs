@@ -162,7 +162,7 @@ fn fetch_places(hints: &[Hint], entries: &[Option<&Entry>], members: &[Option<&E
         };
         if new.is_none() || new != old {
             towards(old.and_then(|score| zset.towards(score)));
-            towards(new.and_then(|score| zset.towards(score)));
+            towards(new.and_then(|score| zset.towards_new(score)));
         }
     }
     TowardsPlace::take_down(&mut searches);

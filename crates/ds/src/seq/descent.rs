@@ -12,43 +12,84 @@ use super::{Item, Seq};
 pub struct Descent<'a, T: Item> {
     node: Node<T>,
     key: u64,
-    arrived: bool,
+    stage: Stage,
+    /// Whether items with this key will be compared with another.
+    compares: bool,
     seq: PhantomData<&'a Seq<T>>,
 }
 
+/// What has been asked of memory.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The keys of a node.
+    Keys,
+    /// What a node says of this child, of which nothing is known yet.
+    Child(usize),
+    /// A leaf.
+    Leaf,
+    /// All.
+    Arrived,
+}
+
 impl<'a, T: Item> Descent<'a, T> {
-    /// A search that begins at the root; none in an empty sequence.
+    /// A search that begins at the root; none in an empty sequence. `compares` if it is for a place among items that may
+    /// have the same key, so that what these refer to will be looked at.
     #[must_use]
-    pub fn new(seq: &'a Seq<T>, key: u64) -> Option<Self> {
+    pub fn new(seq: &'a Seq<T>, key: u64, compares: bool) -> Option<Self> {
         let node = seq.root?;
         Some(Self {
             node,
             key,
-            arrived: false,
+            stage: if node.is_leaf() { Stage::Leaf } else { Stage::Keys },
+            compares,
             seq: PhantomData,
         })
     }
 
-    /// Goes down by a node, and asks for the next one, and for what a change below will change in this one. False once a
-    /// leaf has been asked for.
+    /// Goes on with what was asked for last, and asks for what comes next. False once there is nothing more.
     #[inline]
     pub fn step(&mut self) -> bool {
         let node = self.node;
-        if self.arrived || node.is_leaf() {
-            return false;
+        match self.stage {
+            Stage::Keys => {
+                let after = node.keys().partition_point(|first| *first <= self.key);
+                let at = after.max(1) - 1;
+                node.prefetch_child(at);
+                self.stage = Stage::Child(at);
+            }
+            Stage::Child(at) => {
+                self.node = node.child(at);
+                if node.level() == 1 {
+                    self.node.prefetch_leaf();
+                    self.stage = Stage::Leaf;
+                    return self.compares;
+                }
+                self.node.prefetch_keys();
+                self.stage = Stage::Keys;
+            }
+            Stage::Leaf => {
+                if T::MARKED && self.compares {
+                    prefetch_equal(node, self.key);
+                }
+                self.stage = Stage::Arrived;
+                return false;
+            }
+            Stage::Arrived => return false,
         }
-        let after = node.keys().partition_point(|first| *first <= self.key);
-        let at = after.max(1) - 1;
-        node.prefetch_sums(at);
-        self.node = node.child(at);
-        if node.level() == 1 {
-            self.node.prefetch_leaf();
-            self.arrived = true;
-            return false;
-        }
-        self.node.prefetch_keys();
         true
     }
+}
+
+/// Asks the processor for what the items of a leaf refer to that have the mark of this key, if they are few: a search among
+/// many asks for those that it needs.
+#[inline]
+fn prefetch_equal<T: Item>(leaf: Node<T>, key: u64) {
+    const FEW: usize = 4;
+    let items = leaf.items();
+    let mark = leaf.mark(key);
+    let low = items.partition_point(|item| item.mark() < mark);
+    let equal = items[low..].iter().take_while(|item| item.mark() == mark);
+    equal.take(FEW).for_each(Item::prefetch);
 }
 
 impl<T: Item> std::fmt::Debug for Descent<'_, T> {

@@ -223,9 +223,10 @@ impl<T: Item> Node<T> {
 
     /// Asks the processor for what an inner node says of a child, but for its key.
     #[inline]
-    pub(super) fn prefetch_sums(self, index: usize) {
-        crate::entry::prefetch(self.column_at(ITEMS).wrapping_add(index).cast());
-        crate::entry::prefetch(self.column_at(WEIGHTS).wrapping_add(index).cast());
+    pub(super) fn prefetch_child(self, index: usize) {
+        for column in [CHILDREN, ITEMS, WEIGHTS] {
+            crate::entry::prefetch(self.column_at(column).wrapping_add(index).cast());
+        }
     }
 
     fn header<'a>(self) -> &'a Header {
