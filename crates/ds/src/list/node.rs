@@ -66,6 +66,8 @@ impl NodeRef<'_> {
 }
 
 impl Item for Node {
+    const WEIGHED: bool = true;
+
     fn weight(&self) -> u64 {
         u64::from(self.entries)
     }

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use super::node::Node;
+use super::node::{CHILDREN, HEADER_BYTES, ITEMS, LEN_MAX, Node};
 use super::{Item, Seq};
 
 /// A search for the leaf in which items of a sort key are, or would be, on its way there.
@@ -60,7 +60,7 @@ impl<'a, T: Item> Descent<'a, T> {
             Stage::Child(at) => {
                 self.node = node.child(at);
                 if node.level() == 1 {
-                    self.node.prefetch_leaf();
+                    self.node.prefetch_leaf(node.items_below()[at]);
                     self.stage = Stage::Leaf;
                     return self.compares;
                 }
@@ -77,6 +77,37 @@ impl<'a, T: Item> Descent<'a, T> {
             Stage::Arrived => return false,
         }
         true
+    }
+}
+
+impl<T: Item> Node<T> {
+    /// Asks the processor for a leaf that has so many items.
+    #[inline]
+    pub(super) fn prefetch_leaf(self, items: u64) {
+        self.prefetch_bytes(HEADER_BYTES + (items as usize + 1) * size_of::<T>());
+    }
+
+    /// Asks the processor for the header and the keys of an inner node whose size is not known yet: as if it had as many
+    /// children as fit, which most have.
+    #[inline]
+    fn prefetch_keys(self) {
+        self.prefetch_bytes(HEADER_BYTES + LEN_MAX * 8);
+    }
+
+    /// Asks the processor for what an inner node says of a child, but for its key. The weight is not asked for.
+    #[inline]
+    fn prefetch_child(self, index: usize) {
+        for column in [CHILDREN, ITEMS] {
+            crate::entry::prefetch(self.column_at(column).wrapping_add(index).cast());
+        }
+    }
+
+    #[inline]
+    fn prefetch_bytes(self, bytes: usize) {
+        const LINE_BYTES: usize = 64;
+        for at in (0..bytes).step_by(LINE_BYTES) {
+            crate::entry::prefetch(self.address().wrapping_add(at));
+        }
     }
 }
 

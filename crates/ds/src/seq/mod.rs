@@ -33,7 +33,10 @@ pub use seek::{Point, Present};
 
 /// What a sequence consists of.
 pub trait Item: Send + Sync + 'static {
-    /// What it counts for [`Seq::weight`] and [`Seq::locate`].
+    /// Whether items weigh anything but 1 each.
+    const WEIGHED: bool = false;
+
+    /// What it counts for [`Seq::weight`] and [`Seq::locate`]; always 1 where items are not [weighed](Self::WEIGHED).
     fn weight(&self) -> u64 {
         1
     }
@@ -282,6 +285,7 @@ impl<T: Item> Seq<T> {
 
     #[inline]
     fn insert_by_way(&mut self, way: &Way<T>, item: T) {
+        debug_assert!(T::WEIGHED || item.weight() == 1, "a weight that nobody keeps");
         self.weight += item.weight();
         self.len += 1;
         // SAFETY: the root's reference is ours; there is room.

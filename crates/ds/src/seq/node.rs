@@ -6,10 +6,12 @@
 //!            | capacity, scale         |        |        |     |
 //!            +-------------------------+--------+--------+-----+
 //!   inner    +-------------------------+-------------+-------------+-------------+-------------+
-//!            | count, level, len,      | items below | weight      | sort key of | child       |   four columns of
-//!            | capacity                | child …     | of child …  | its first … | pointers …  |   `capacity` words
+//!            | count, level, len,      | sort key of | child       | items below | weight      |   columns of
+//!            | capacity                | its first … | pointers …  | child …     | of child …  |   `capacity` words
 //!            +-------------------------+-------------+-------------+-------------+-------------+
 //! ```
+//!
+//! There is a column of weights only where items [have some](Item::WEIGHED).
 //!
 //! Items that are [marked](Item::MARKED) carry their sort key, rounded to the [`Scale`] of their leaf.
 //!
@@ -30,11 +32,10 @@ pub(super) const LEN_MAX: usize = 62;
 /// Nodes with less are evened out with a neighbour.
 pub(super) const LEN_MIN: usize = LEN_MAX / 4;
 
-const COLUMNS: usize = 4;
-const ITEMS: usize = 0;
-const WEIGHTS: usize = 1;
-const KEYS: usize = 2;
-const CHILDREN: usize = 3;
+const KEYS: usize = 0;
+pub(super) const CHILDREN: usize = 1;
+pub(super) const ITEMS: usize = 2;
+const WEIGHTS: usize = 3;
 
 #[repr(C, align(8))]
 struct Header {
@@ -47,7 +48,7 @@ struct Header {
     base: u64,
 }
 
-const HEADER_BYTES: usize = size_of::<Header>();
+pub(super) const HEADER_BYTES: usize = size_of::<Header>();
 const _: () = assert!(HEADER_BYTES == 16);
 
 /// A node in memory: a pointer without a count of its own.
@@ -82,17 +83,22 @@ pub(super) struct Sum {
     pub(super) key: u64,
 }
 
-fn element_bytes<T>(level: u8) -> usize {
-    if level == 0 { size_of::<T>() } else { COLUMNS * 8 }
+/// The columns of inner nodes.
+const fn columns<T: Item>() -> usize {
+    if T::WEIGHED { WEIGHTS + 1 } else { WEIGHTS }
+}
+
+fn element_bytes<T: Item>(level: u8) -> usize {
+    if level == 0 { size_of::<T>() } else { columns::<T>() * 8 }
 }
 
 /// The capacity that the block for `len` elements has anyway.
-fn capacity_for<T>(level: u8, len: usize) -> usize {
+fn capacity_for<T: Item>(level: u8, len: usize) -> usize {
     let bytes = crate::size::block_bytes(HEADER_BYTES + len * element_bytes::<T>(level));
     ((bytes - HEADER_BYTES) / element_bytes::<T>(level)).min(LEN_MAX)
 }
 
-fn layout<T>(level: u8, capacity: usize) -> Layout {
+fn layout<T: Item>(level: u8, capacity: usize) -> Layout {
     let bytes = crate::size::block_bytes(HEADER_BYTES + capacity * element_bytes::<T>(level));
     // At most 63 elements, whose size the compiler accepted.
     Layout::from_size_align(bytes, 8).expect("the layout of a node")
@@ -201,34 +207,6 @@ impl<T: Item> Node<T> {
         }
     }
 
-    /// Asks the processor for all of a node whose size is not known yet.
-    #[inline]
-    pub(super) fn prefetch_leaf(self) {
-        const LINES: usize = (HEADER_BYTES + LEN_MAX * 8) / 64;
-        for line in 0..LINES {
-            crate::entry::prefetch(self.address().wrapping_add(line * 64));
-        }
-    }
-
-    /// Asks the processor for the header and the keys of an inner node whose size is not known yet: as if it had as many
-    /// children as fit, which most have.
-    #[inline]
-    pub(super) fn prefetch_keys(self) {
-        const FIRST: usize = HEADER_BYTES + KEYS * LEN_MAX * 8;
-        crate::entry::prefetch(self.address());
-        for at in (FIRST..FIRST + LEN_MAX * 8).step_by(64) {
-            crate::entry::prefetch(self.address().wrapping_add(at));
-        }
-    }
-
-    /// Asks the processor for what an inner node says of a child, but for its key.
-    #[inline]
-    pub(super) fn prefetch_child(self, index: usize) {
-        for column in [CHILDREN, ITEMS, WEIGHTS] {
-            crate::entry::prefetch(self.column_at(column).wrapping_add(index).cast());
-        }
-    }
-
     fn header<'a>(self) -> &'a Header {
         // SAFETY: the node lives.
         unsafe { self.header.as_ref() }
@@ -299,7 +277,7 @@ impl<T: Item> Node<T> {
     }
 
     #[inline]
-    fn column_at(self, column: usize) -> *mut u64 {
+    pub(super) fn column_at(self, column: usize) -> *mut u64 {
         self.elements_at().cast::<u64>().wrapping_add(column * self.capacity())
     }
 
@@ -319,7 +297,7 @@ impl<T: Item> Node<T> {
     /// The weights of the children.
     #[inline]
     pub(super) fn weights<'a>(self) -> &'a [u64] {
-        self.column(WEIGHTS)
+        self.column(if T::WEIGHED { WEIGHTS } else { ITEMS })
     }
 
     /// The sort keys of the first items below the children.
@@ -369,7 +347,9 @@ impl<T: Item> Node<T> {
         // SAFETY: as promised; in bounds.
         unsafe {
             self.column_at(ITEMS).add(index).write(sum.items);
-            self.column_at(WEIGHTS).add(index).write(sum.weight);
+            if T::WEIGHED {
+                self.column_at(WEIGHTS).add(index).write(sum.weight);
+            }
             self.column_at(KEYS).add(index).write(sum.key);
         }
     }
@@ -383,9 +363,12 @@ impl<T: Item> Node<T> {
         assert!(!self.is_leaf() && index < self.len(), "child {index} of {}", self.len());
         // SAFETY: as promised; in bounds.
         unsafe {
-            let (below, weights) = (self.column_at(ITEMS).add(index), self.column_at(WEIGHTS).add(index));
+            let below = self.column_at(ITEMS).add(index);
             below.write(below.read().wrapping_add_signed(items));
-            weights.write(weights.read().wrapping_add_signed(weight));
+            if T::WEIGHED {
+                let weights = self.column_at(WEIGHTS).add(index);
+                weights.write(weights.read().wrapping_add_signed(weight));
+            }
         }
     }
 
@@ -405,7 +388,7 @@ impl<T: Item> Node<T> {
             let items = self.items();
             Sum {
                 items: items.len() as u64,
-                weight: items.iter().map(Item::weight).sum(),
+                weight: weight_of(items),
                 key: items.first().map_or(0, Item::sort_key),
             }
         } else {
@@ -440,7 +423,7 @@ impl<T: Item> Node<T> {
         let (columns, bytes) = if self.is_leaf() {
             (1, size_of::<T>())
         } else {
-            (COLUMNS, 8)
+            (columns::<T>(), 8)
         };
         let step = self.capacity() * bytes;
         (0..columns).map(move |column| (self.elements_at().wrapping_add(column * step), bytes))
@@ -713,6 +696,15 @@ impl<T: Item> Node<T> {
         let layout = layout::<T>(self.level(), self.capacity());
         // SAFETY: allocated with this layout; nobody uses it again.
         unsafe { dealloc(self.address(), layout) };
+    }
+}
+
+/// The weight of items together.
+fn weight_of<T: Item>(items: &[T]) -> u64 {
+    if T::WEIGHED {
+        items.iter().map(Item::weight).sum()
+    } else {
+        items.len() as u64
     }
 }
 

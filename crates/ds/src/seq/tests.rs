@@ -15,6 +15,8 @@ use crate::bytes::Bytes;
 struct Number(u64);
 
 impl Item for Number {
+    const WEIGHED: bool = true;
+
     fn weight(&self) -> u64 {
         self.0 % 10
     }
@@ -32,6 +34,8 @@ impl Item for Number {
 struct Text(Blob);
 
 impl Item for Text {
+    const WEIGHED: bool = true;
+
     fn weight(&self) -> u64 {
         self.0.len() as u64
     }

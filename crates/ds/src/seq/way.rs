@@ -53,7 +53,7 @@ impl<T: Item> Way<T> {
             self.len += 1;
             let below = node.child(at);
             if node.level() == 1 {
-                below.prefetch_leaf();
+                below.prefetch_leaf(node.items_below()[at]);
             }
             node = below;
         }
