@@ -11,8 +11,7 @@
 //! it runs.
 
 use crate::execute::Engine;
-use crate::session::SessionId;
-use crate::spec::{Begin, Find, Handler, KeySpec, ScoreWord};
+use crate::spec::{Begin, Find, Handler, KeySpec, ScoreWord, Spec};
 use crate::table::Lookup;
 use base::DbIndex;
 use keyspace::{Descent, Entry, KeyHash, Keyspace, Table, TowardsPlace, ValueRef, score_of};
@@ -36,6 +35,45 @@ struct Hint {
     writes: bool,
 }
 
+/// What a command looks up, as far as memory can be asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LooksUp {
+    /// Nothing that could be told.
+    Nothing,
+    /// One key, its word 1.
+    Key {
+        /// Whether it will be written to.
+        writes: bool,
+    },
+    /// Several keys, or members too.
+    More,
+}
+
+impl LooksUp {
+    pub(crate) fn of(spec: &Spec) -> Self {
+        match keys_in_range(spec) {
+            None => Self::Nothing,
+            Some((1, 0, _)) if spec.member == 0 && spec.score.is_none() => Self::Key {
+                writes: matches!(spec.handler, Handler::Write(_)),
+            },
+            Some(_) => Self::More,
+        }
+    }
+}
+
+/// The first keys of a command where they are words at fixed places: the first, the last after it (negative: from the end)
+/// and the step.
+fn keys_in_range(spec: &Spec) -> Option<(usize, i64, usize)> {
+    match spec.keys.first()? {
+        KeySpec {
+            begin: Begin::Index(first),
+            find: Find::Range { last, step, .. },
+            ..
+        } => Some((*first, *last, *step)),
+        _ => None,
+    }
+}
+
 /// The score that the member will have.
 #[derive(Clone, Copy)]
 enum Score {
@@ -44,23 +82,34 @@ enum Score {
 }
 
 impl Engine {
-    /// Notes what a request that will run soon is going to look up.
+    /// Notes what a request that will run soon, in this database, is going to look up. The hash of its word 1, if that is
+    /// its first key.
     #[inline]
-    pub fn note_ahead(&mut self, id: SessionId, lookup: Lookup, args: Args<'_>) {
-        let (Lookup::Found(command), Some(session)) = (lookup, self.sessions.get(id)) else {
-            return;
-        };
-        let spec = self.table[command].spec;
-        let Some(KeySpec {
-            begin: Begin::Index(first),
-            find: Find::Range { last, step, .. },
-            ..
-        }) = spec.keys.first()
-        else {
-            return;
-        };
+    pub fn note_ahead(&mut self, db: DbIndex, lookup: Lookup, args: Args<'_>) -> Option<KeyHash> {
+        let Lookup::Found(command) = lookup else { return None };
+        let command = &self.table[command];
+        match command.looks_up {
+            LooksUp::Nothing => None,
+            LooksUp::Key { writes } => {
+                let key = self.data.keyspace.hash(args.try_get(1)?);
+                let (member, score) = (None, None);
+                self.ahead.hints.push(Hint {
+                    db,
+                    key,
+                    member,
+                    score,
+                    writes,
+                });
+                Some(key)
+            }
+            LooksUp::More => self.note_more(db, command.spec, args),
+        }
+    }
+
+    fn note_more(&mut self, db: DbIndex, spec: &Spec, args: Args<'_>) -> Option<KeyHash> {
+        let (first, last, step) = keys_in_range(spec)?;
         let keyspace = &self.data.keyspace;
-        let last = match *last {
+        let last = match last {
             last @ 0.. => (first + last as usize).min(args.len() - 1),
             from_end => (args.len() as i64 + from_end).max(0) as usize,
         };
@@ -73,15 +122,21 @@ impl Engine {
             Some(ScoreWord::Adds(at)) => number(at).map(Score::Adds),
         };
         let writes = matches!(spec.handler, Handler::Write(_));
-        for at in (*first..=last).step_by((*step).max(1)).take(KEYS_MAX) {
+        let mut word_1 = None;
+        for at in (first..=last).step_by(step.max(1)).take(KEYS_MAX) {
+            let key = keyspace.hash(args.get(at));
+            if at == 1 {
+                word_1 = Some(key);
+            }
             self.ahead.hints.push(Hint {
-                db: session.db,
-                key: keyspace.hash(args.get(at)),
+                db,
+                key,
                 member,
                 score,
                 writes,
             });
         }
+        word_1
     }
 
     /// Whether a request does nothing but read or change keys: sessions and settings stay as they are.

@@ -10,6 +10,7 @@
 mod account;
 mod deliver;
 mod on_keys;
+mod straight;
 
 use crate::ahead::Ahead;
 use crate::blocking::Chance;
@@ -22,7 +23,7 @@ use crate::keys::Data;
 use crate::latency::LatencyMonitor;
 use crate::pause::Pauses;
 use crate::pubsub::PubSub;
-use crate::session::{Blocked, Kind, Peer, Session, SessionId, Sessions};
+use crate::session::{Blocked, Peer, Session, SessionId, Sessions};
 use crate::slowlog::Slowlog;
 use crate::spec::{Flags, Handler, Spec};
 use crate::table::{CommandId, CommandTable, Lookup};
@@ -423,53 +424,16 @@ impl Engine {
         };
         let concerns_nobody_else =
             session.only_takes_replies() && !self.data.outbox.someone_caches && self.monitors.is_empty();
-        if !(concerns_nobody_else && self.run_straight(id, command, args)) {
-            self.run_aside(host, id, command, args);
+        match self.table[command].spec.handler {
+            handler @ (Handler::Read(_) | Handler::Write(_)) if concerns_nobody_else => {
+                self.data.blocking.begin(Self::chance_in(session.kind));
+                self.run_straight(id, command, handler, args);
+            }
+            _ => self.run_aside(host, id, command, args),
         }
         if self.data.blocking.has_ready() {
             self.serve_ready(host);
         }
-    }
-
-    /// Runs a command on keys whose reply goes straight into the session's output, because nothing else can come into it
-    /// meanwhile. False if it is not such a command. Does what [`Self::run_aside`] does where nobody else is concerned.
-    #[inline]
-    fn run_straight(&mut self, id: SessionId, command: CommandId, args: Args<'_>) -> bool {
-        let spec = self.table[command].spec;
-        if !matches!(spec.handler, Handler::Read(_) | Handler::Write(_)) {
-            return false;
-        }
-        let session = &mut self.sessions[id];
-        let before = session.out.len();
-        self.data.blocking.begin(match session.kind {
-            Kind::Primary => Chance::Answer,
-            Kind::Normal | Kind::Replica => Chance::Block,
-        });
-        let seen = Seen::by(session);
-        let result = run_on_keys(&mut self.data, spec.handler, seen, self.now, args, &mut session.out);
-        let failed = result.is_err();
-        if let Err(error) = result {
-            session.out.truncate(before);
-            Reply::new(&mut session.out, session.proto).error_bytes(error.line());
-            self.data.stats.count_error(error.code());
-        }
-        match spec.handler {
-            Handler::Read(_) => self.data.propagation.end_unit_of_reading(),
-            _ => self.data.propagation.end_unit(),
-        }
-        session.write_offset = self.data.propagation.offset();
-        if !self.data.outbox.is_empty() {
-            let out = std::mem::take(&mut session.out);
-            self.deliver_from(Some(id));
-            self.set_own_pushes_apart(id);
-            self.give_output(id, command, out, before);
-        }
-        let usec = self.advance_clock();
-        if let Some(asked) = self.data.blocking.take_asked() {
-            self.hold(id, command, args, asked, usec);
-        }
-        self.account(id, command, args, usec, failed);
-        true
     }
 
     /// Runs any command, its reply first written beside the session's output: it may be sent other things meanwhile.

@@ -63,6 +63,26 @@ pub struct Data {
     pub expiry_paused: bool,
     /// Events as they happen, when somebody records them.
     pub recorded_events: Option<Vec<String>>,
+    /// The key whose hash is known, while a request with it runs.
+    pub(crate) known_key: Option<KnownKey>,
+}
+
+/// A key of the request that runs, hashed when memory was asked for what it will look up.
+pub(crate) struct KnownKey {
+    /// Where its bytes are. As long as the request runs nothing else can be there.
+    address: usize,
+    len: usize,
+    hash: KeyHash,
+}
+
+impl KnownKey {
+    pub(crate) fn new(key: &[u8], hash: KeyHash) -> Self {
+        Self {
+            address: key.as_ptr().addr(),
+            len: key.len(),
+            hash,
+        }
+    }
 }
 
 impl Data {
@@ -86,6 +106,16 @@ impl Data {
             replica_expiring: BTreeMap::new(),
             expiry_paused: false,
             recorded_events: None,
+            known_key: None,
+        }
+    }
+
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        match &self.known_key {
+            Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.hash,
+            _ => self.keyspace.hash(key),
         }
     }
 
@@ -235,7 +265,7 @@ pub struct Reader<'a> {
 impl Reader<'_> {
     /// The entry of `key` for a command that reads it: counts hit or miss and stamps the access clock.
     pub fn get(&mut self, key: &[u8]) -> Option<&Entry> {
-        let hash = self.data.keyspace.hash(key);
+        let hash = self.data.hash(key);
         let there = self.settle_expiry(key, hash, Access::Read);
         let data = &mut *self.data;
         let entry = data.keyspace.db(self.db).get(key, hash).filter(|_| there);
@@ -263,7 +293,7 @@ impl Reader<'_> {
 
     /// The entry of `key`, unstamped and uncounted: for commands that ask about a key rather than use it.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
-        let hash = self.data.keyspace.hash(key);
+        let hash = self.data.hash(key);
         if !self.settle_expiry(key, hash, Access::Read) {
             return None;
         }
@@ -272,7 +302,7 @@ impl Reader<'_> {
 
     /// How many bytes `key` takes, its share of the table included.
     pub fn bytes_of(&mut self, key: &[u8]) -> Option<usize> {
-        let hash = self.data.keyspace.hash(key);
+        let hash = self.data.hash(key);
         if !self.settle_expiry(key, hash, Access::Read) {
             return None;
         }
@@ -607,14 +637,14 @@ impl<'a> Writer<'a> {
 
     /// The place of `key`, whatever is there.
     pub fn key_slot<'c>(&'c mut self, key: &'c [u8]) -> KeySlot<'c, 'a> {
-        let hash = self.reader.data.keyspace.hash(key);
+        let hash = self.reader.data.hash(key);
         self.reader.settle_expiry(key, hash, Access::Write);
         KeySlot::new(self, key, hash)
     }
 
     /// The place of `key` as it is, even if its time has passed: for a command that replaces it unseen.
     pub fn unsettled_slot<'c>(&'c mut self, key: &'c [u8]) -> KeySlot<'c, 'a> {
-        let hash = self.reader.data.keyspace.hash(key);
+        let hash = self.reader.data.hash(key);
         KeySlot::new(self, key, hash)
     }
 

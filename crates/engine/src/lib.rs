@@ -48,6 +48,7 @@ pub use execute::{Engine, Flow};
 pub use host::{Host, Notice, ServerCtx};
 pub use keys::{Data, ReadCtx, WriteCtx};
 pub use keys::{Event, Expiry, StrRef};
+pub use keyspace::KeyHash;
 pub use session::{Session, SessionId};
 pub use spec::{Acl, Arity, Category, Flags, Handler, KeyFlags, KeySpec, Spec};
 pub use table::{CommandId, CommandTable};

@@ -7,11 +7,11 @@ use base::{DbIndex, Now};
 use resp::{OwnedArgs, Parser, Proto};
 
 /// Names a session for as long as the process lives: its place among the sessions, and the number CLIENT ID tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     /// Index into [`Sessions`]; used again after the session has gone.
     pub slot: u32,
-    /// Never used again. From 1.
+    /// Never used again. From 1: 0 is nobody.
     pub number: u64,
 }
 

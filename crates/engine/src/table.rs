@@ -1,5 +1,6 @@
 //! The command table: names to commands, as this server knows them (`rename-command` included).
 
+use crate::ahead::LooksUp;
 use crate::latency::Histogram;
 use crate::spec::{Flags, Spec};
 use crate::stats::CommandStats;
@@ -24,6 +25,7 @@ pub struct Command {
     /// Its latencies in microseconds, once it has run.
     pub latency: Option<Box<Histogram>>,
     children: Vec<CommandId>,
+    pub(crate) looks_up: LooksUp,
 }
 
 /// All commands.
@@ -90,6 +92,7 @@ impl CommandTable {
             stats,
             latency: None,
             children: Vec::new(),
+            looks_up: LooksUp::of(spec),
         });
         id
     }

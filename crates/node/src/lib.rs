@@ -17,6 +17,7 @@ pub mod digest;
 pub mod effect;
 pub mod host;
 pub mod info;
+pub mod intake;
 pub mod jobs;
 pub mod memory;
 pub mod node;
@@ -31,6 +32,7 @@ mod commands;
 
 pub use effect::{Done, Effect};
 pub use host::ServerState;
+pub use intake::Input;
 pub use jobs::{LoadJob, PayloadForm, SaveJob, TransferJob};
 pub use node::{Node, Opened};
 pub use outside::{Disk, DiskFile, Outside, Resources};

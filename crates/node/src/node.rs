@@ -1,7 +1,8 @@
-//! The node: sessions' input to the engine, time to its timers, jobs' ends to whoever waits for them.
+//! The node: sessions come and go, time reaches its timers, jobs' ends whoever waits for them.
 
 use crate::effect::{Done, Effect};
 use crate::host::ServerState;
+use crate::intake::Intake;
 use crate::outside::Outside;
 use crate::persistence::{self, Persistence};
 use crate::replication::Replication;
@@ -10,9 +11,7 @@ use base::{Now, Rng};
 use config::Config;
 use engine::host::{Level, Notice};
 use engine::session::{Kind, Peer};
-use engine::table::Lookup;
-use engine::{Engine, Flow, Session, SessionId};
-use resp::{Argv, Limits, Parsed, Parser};
+use engine::{Engine, Session, SessionId};
 
 /// A whole server but its outside.
 pub struct Node {
@@ -20,68 +19,7 @@ pub struct Node {
     pub engine: Engine,
     /// Everything around it.
     pub state: ServerState,
-    /// The words of a request that is only looked at.
-    argv: Argv,
-    batch: Batch,
-}
-
-/// Requests of one session that are parsed before the first of them runs.
-#[derive(Default)]
-struct Batch {
-    /// Room for so many as there ever were.
-    room: Vec<Request>,
-    count: usize,
-}
-
-struct Request {
-    argv: Argv,
-    /// What the parser said of it.
-    parsed: Parsed,
-    lookup: Lookup,
-    /// Where it begins.
-    at: usize,
-}
-
-/// How the execution of a batch ended.
-enum BatchEnd {
-    /// All of it is done.
-    Whole,
-    /// The last request is not whole.
-    Incomplete,
-    /// A request was not taken: neither it nor those behind it.
-    Stopped,
-}
-
-impl Batch {
-    /// As many as a processor has cache misses under way.
-    const REQUESTS: usize = 16;
-
-    /// The next request, to be filled in.
-    fn next(&mut self) -> &mut Request {
-        if self.count == self.room.len() {
-            self.room.push(Request {
-                argv: Argv::new(),
-                parsed: Parsed::Incomplete,
-                lookup: Lookup::Unknown,
-                at: 0,
-            });
-        }
-        self.count += 1;
-        &mut self.room[self.count - 1]
-    }
-
-    fn requests(&self) -> &[Request] {
-        &self.room[..self.count]
-    }
-
-    /// How many bytes the requests take, all of them being whole.
-    fn bytes(&self) -> usize {
-        let Some(last) = self.requests().last() else { return 0 };
-        match last.parsed {
-            Parsed::Command { consumed } | Parsed::Empty { consumed } => last.at + consumed,
-            Parsed::Incomplete | Parsed::Error(_) => last.at,
-        }
-    }
+    pub(crate) intake: Intake,
 }
 
 /// What became of a new connection.
@@ -194,8 +132,7 @@ impl Node {
         let mut node = Self {
             engine,
             state,
-            argv: Argv::default(),
-            batch: Batch::default(),
+            intake: Intake::default(),
         };
         crate::settings::apply(&mut node.state, &mut node.engine);
         node.state.meters.startup_memory = node.state.outside.allocated_bytes();
@@ -249,170 +186,26 @@ impl Node {
         Opened::Session(self.engine.open(peer))
     }
 
-    /// Asks memory for what the first request of these bytes will look up. Call it for several sessions that are about to
-    /// have input, then [`Self::fetch_ahead`].
-    pub fn preview(&mut self, id: SessionId, buffer: &[u8]) {
-        if !self.may_execute(id) || self.engine.sessions[id].parser.in_multibulk() {
-            return;
-        }
-        let limits = self.limits(id);
-        if let Parsed::Command { .. } = Parser::new().parse(buffer, &limits, &mut self.argv) {
-            let args = self.argv.args(buffer);
-            self.engine.note_ahead(id, self.engine.look_up(args), args);
-        }
-    }
-
-    /// Asks memory for all that was previewed.
-    pub fn fetch_ahead(&mut self) {
-        self.engine.fetch_ahead();
-    }
-
-    /// Bytes of a session are here to be executed: all that it has sent and the node has not consumed. Returns how many
-    /// are consumed now. Fewer than all when a request is incomplete, or the session is blocked or to be closed.
-    pub fn input(&mut self, id: SessionId, buffer: &[u8]) -> usize {
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return buffer.len();
-        };
-        self.engine.data.stats.reads_processed += 1;
-        session.query_bytes = buffer.len();
-        session.argument_bytes = 0;
-        let mut parser = std::mem::take(&mut session.parser);
-        let mut batch = std::mem::take(&mut self.batch);
-        let mut consumed = 0;
-        while consumed < buffer.len() && self.may_execute(id) {
-            let rest = &buffer[consumed..];
-            self.parse_batch(id, rest, &mut parser, &mut batch);
-            let (used, end) = self.execute_batch(id, rest, &batch);
-            consumed += used;
-            match end {
-                BatchEnd::Whole => {}
-                BatchEnd::Incomplete => break,
-                // What was parsed behind is parsed again when its time comes.
-                BatchEnd::Stopped => parser = Parser::new(),
-            }
-        }
-        self.batch = batch;
-        if let Some(session) = self.engine.sessions.get_mut(id) {
-            session.parser = parser;
-            session.argument_bytes = session.parser.bytes_parsed().min(buffer.len() - consumed);
-            session.query_bytes = buffer.len() - consumed - session.argument_bytes;
-            self.count_client(id);
-        }
-        self.after_execution();
-        consumed
-    }
-
-    /// Parses the next requests, and asks memory for what they will look up. A batch ends behind a request that may
-    /// change how those after it are to be read or taken: AUTH, CONFIG SET, PSYNC.
-    fn parse_batch(&mut self, id: SessionId, buffer: &[u8], parser: &mut Parser, batch: &mut Batch) {
-        let limits = self.limits(id);
-        batch.count = 0;
-        let mut at = 0;
-        while at < buffer.len() && batch.count < Batch::REQUESTS {
-            let request = batch.next();
-            let rest = &buffer[at..];
-            request.at = at;
-            request.parsed = parser.parse(rest, &limits, &mut request.argv);
-            match request.parsed {
-                Parsed::Command { consumed } => {
-                    let args = request.argv.args(rest);
-                    request.lookup = self.engine.look_up(args);
-                    if !self.engine.only_uses_keys(request.lookup) {
-                        break;
-                    }
-                    self.engine.note_ahead(id, request.lookup, args);
-                    at += consumed;
-                }
-                Parsed::Empty { consumed } => at += consumed,
-                Parsed::Incomplete | Parsed::Error(_) => break,
-            }
-        }
-        self.engine.fetch_ahead();
-    }
-
-    /// Executes the requests of a batch; how many bytes they took, and how it ended.
-    fn execute_batch(&mut self, id: SessionId, buffer: &[u8], batch: &Batch) -> (usize, BatchEnd) {
-        let output_limits = crate::settings::client_output_limits(&self.state.config);
-        let Some(session) = self.engine.sessions.get(id) else {
-            return (buffer.len(), BatchEnd::Stopped);
-        };
-        // Only the last request of a batch can change any of these.
-        let is_limited = output_limits.of(session).is_any();
-        let is_replica = session.kind == Kind::Replica;
-        let all_limited = self.limits_clients();
-        for request in batch.requests() {
-            let rest = &buffer[request.at..];
-            match request.parsed {
-                Parsed::Command { consumed } => {
-                    if all_limited {
-                        self.limit_clients(id);
-                        if !self.may_execute(id) {
-                            return (request.at, BatchEnd::Stopped);
-                        }
-                    }
-                    let replica_out = if is_replica { self.replica_output(id) } else { None };
-                    let args = request.argv.args(rest);
-                    let flow = self.engine.execute_known(&mut self.state, id, request.lookup, args);
-                    if let Some(before) = replica_out
-                        && self.replica_output(id).is_some_and(|after| after > before)
-                    {
-                        let name = self.last_command_name(id);
-                        crate::replication::misbehaved(self, id, before, &name);
-                    }
-                    if flow == Flow::Postponed {
-                        return (request.at, BatchEnd::Stopped);
-                    }
-                    if is_limited {
-                        self.enforce_output_limit(id, output_limits);
-                    }
-                    if (flow != Flow::Done || is_limited) && !self.may_execute(id) {
-                        return (request.at + consumed, BatchEnd::Stopped);
-                    }
-                }
-                Parsed::Empty { .. } => {
-                    if self.replica_output(id).is_some() {
-                        crate::replication::keepalive(&mut self.state, self.engine.now, id);
-                    }
-                }
-                Parsed::Incomplete => return (request.at, BatchEnd::Incomplete),
-                Parsed::Error(error) => {
-                    self.protocol_error(id, error, rest);
-                    return (buffer.len(), BatchEnd::Stopped);
-                }
-            }
-        }
-        (batch.bytes(), BatchEnd::Whole)
-    }
-
     /// `get`, `client|list`: what a session sent last, if that is a command.
-    fn last_command_name(&self, id: SessionId) -> String {
+    pub(crate) fn last_command_name(&self, id: SessionId) -> String {
         let last = self.engine.sessions.get(id).and_then(|session| session.last_command);
         last.map_or_else(String::new, |command| self.engine.table[command].full_name.clone())
     }
 
     /// How much output a replica's session has; `None` for other sessions.
-    fn replica_output(&self, id: SessionId) -> Option<usize> {
+    pub(crate) fn replica_output(&self, id: SessionId) -> Option<usize> {
         let session = self.engine.sessions.get(id)?;
         (session.kind == Kind::Replica).then_some(session.out.len())
     }
 
-    fn may_execute(&self, id: SessionId) -> bool {
+    pub(crate) fn may_execute(&self, id: SessionId) -> bool {
         self.engine
             .sessions
             .get(id)
             .is_some_and(|session| session.blocked.is_none() && !session.close_after_reply && !session.close_now)
     }
 
-    fn limits(&self, id: SessionId) -> Limits {
-        let settings = &self.engine.data.settings;
-        Limits {
-            bulk_bytes: settings.max_bulk_bytes,
-            authenticated: self.engine.sessions[id].authenticated,
-            query_buffer_bytes: self.state.config.client_query_buffer_limit,
-        }
-    }
-
-    fn protocol_error(&mut self, id: SessionId, error: resp::ProtocolError, request: &[u8]) {
+    pub(crate) fn protocol_error(&mut self, id: SessionId, error: resp::ProtocolError, request: &[u8]) {
         let session = &mut self.engine.sessions[id];
         session.close_after_reply = true;
         session.out.extend_from_slice(&error.reply_line());
@@ -619,7 +412,7 @@ impl Node {
     }
 
     /// Closes a client whose replies have outgrown its limit before any of it could be sent: it gets none of them.
-    fn enforce_output_limit(&mut self, id: SessionId, limits: ClientOutputLimits) {
+    pub(crate) fn enforce_output_limit(&mut self, id: SessionId, limits: ClientOutputLimits) {
         let now = self.engine.now;
         let Some(session) = self.engine.sessions.get_mut(id).filter(|session| !session.close_now) else {
             return;

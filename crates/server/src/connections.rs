@@ -88,6 +88,14 @@ impl Connections {
     }
 
     /// The connection of a session, if it has one.
+    pub fn get(&self, id: SessionId) -> Option<&Connection> {
+        self.slots
+            .get(id.slot as usize)?
+            .as_deref()
+            .filter(|connection| connection.id == id)
+    }
+
+    /// The same, to change.
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Connection> {
         self.slots
             .get_mut(id.slot as usize)?

@@ -12,7 +12,7 @@ use engine::SessionId;
 use engine::host::Level;
 use engine::session::Kind;
 use net::{Accepted, Clock, Interest, Poller, Ready, Received, Signals, Stop, Waker};
-use node::{Node, Opened};
+use node::{Input, Node, Opened};
 use resp::Limits;
 
 use crate::background::{Background, Message};
@@ -270,16 +270,8 @@ impl Server {
     fn execute_arrived(&mut self) {
         let mut arrived = std::mem::take(&mut self.arrived);
         for group in arrived.chunks(READ_AT_ONCE) {
-            if group.len() > 1 {
-                for id in group {
-                    if let Some(connection) = self.connections.get_mut(*id) {
-                        self.node.preview(*id, connection.input.data());
-                    }
-                }
-                self.node.fetch_ahead();
-            }
+            self.offer(group);
             for id in group {
-                self.offer_input(*id);
                 self.connections.mark(*id);
             }
         }
@@ -312,25 +304,44 @@ impl Server {
 
     /// Has the node execute what a session has sent.
     pub(crate) fn offer_input(&mut self, id: SessionId) {
+        self.offer(&[id]);
+    }
+
+    /// Has the node execute what sessions have sent, [`READ_AT_ONCE`] of them at most.
+    fn offer(&mut self, ids: &[SessionId]) {
+        let mut inputs = [Input::default(); READ_AT_ONCE];
+        for (input, id) in inputs.iter_mut().zip(ids) {
+            let Some(connection) = self.connections.get(*id) else {
+                continue;
+            };
+            if !connection.input.is_empty()
+                && let Some(session) = self.node.engine.sessions.get_mut(*id)
+            {
+                session.query_capacity = connection.input.capacity();
+            }
+            (input.id, input.buffer) = (*id, connection.input.data());
+        }
+        self.node.inputs(&mut inputs[..ids.len()]);
+        let consumed = inputs.map(|input| input.consumed);
+        for (id, consumed) in ids.iter().zip(consumed) {
+            self.consumed(*id, consumed);
+        }
+    }
+
+    /// So much of what a session has sent is done with.
+    fn consumed(&mut self, id: SessionId, bytes: usize) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        connection.input.consume(bytes);
         if connection.input.is_empty() {
             let storage = connection.input.take_storage();
             return self.connections.pool(storage);
         }
-        if let Some(session) = self.node.engine.sessions.get_mut(id) {
-            session.query_capacity = connection.input.capacity();
-        }
-        let consumed = self.node.input(id, connection.input.data());
-        connection.input.consume(consumed);
-        if let Some(storage) = connection.input.take_storage() {
-            return self.connections.pool(Some(storage));
-        }
-        let waiting = connection.input.len();
         let Some(session) = self.node.engine.sessions.get(id) else {
             return;
         };
+        let waiting = connection.input.len();
         let needed = session.parser.bytes_needed();
         if needed > waiting {
             connection.input.reserve_total(needed);

@@ -9,19 +9,31 @@ use resp::{Args, OwnedArgs, Reply};
 
 impl Engine {
     /// Counts a command that has run: how often, how long, slow log, latency monitor.
+    #[inline]
     pub(super) fn account(&mut self, id: SessionId, command: CommandId, args: Args<'_>, usec: u64, failed: bool) {
-        // A request that blocks is accounted for in full when it is answered.
-        let blocked = self.sessions.get(id).is_some_and(|session| session.blocked.is_some());
         let settings = &self.data.settings;
         let entry = &mut self.table[command];
         entry.stats.calls += 1;
         entry.stats.usec += usec;
         entry.stats.failed += u64::from(failed);
+        self.data.stats.commands += 1;
+        // A request that blocks is accounted for in full when it is answered.
+        let blocked = self.sessions.get(id).is_some_and(|session| session.blocked.is_some());
         if settings.latency_tracking && !blocked {
             entry.latency.get_or_insert_default().record(usec);
         }
-        self.data.stats.commands += 1;
-        let flags = entry.flags;
+        let slow = settings.slowlog_slower_than_us;
+        let threshold = settings.latency_threshold_ms;
+        if (slow >= 0 && usec >= slow as u64) || (threshold > 0 && usec / 1000 >= threshold) {
+            self.note_slow(id, command, args, usec, blocked);
+        }
+    }
+
+    /// Notes a command that took long in the slow log, and for the latency monitor.
+    #[cold]
+    fn note_slow(&mut self, id: SessionId, command: CommandId, args: Args<'_>, usec: u64, blocked: bool) {
+        let settings = &self.data.settings;
+        let flags = self.table[command].flags;
         let slow = settings.slowlog_slower_than_us;
         if slow >= 0 && usec >= slow as u64 && !blocked && !flags.has(Flags::SKIP_SLOWLOG) {
             let session = &self.sessions[id];

@@ -195,9 +195,12 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
 
 /// Looks up what the next commands mean, and asks memory for what they will look up.
 fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine::SessionId, lookups: &mut Vec<Lookup>) {
+    let Some(db) = engine.sessions.get(id).map(|session| session.db) else {
+        return;
+    };
     machines.upcoming(|args| {
         let lookup = engine.look_up(args);
-        engine.note_ahead(id, lookup, args);
+        engine.note_ahead(db, lookup, args);
         lookups.push(lookup);
     });
     lookups.reverse();
