@@ -747,6 +747,13 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The access clock of an entry that is used now, where that does not depend on what it was before.
+    #[inline]
+    pub(crate) fn plain_stamp(&self) -> Option<u32> {
+        let data = &self.reader.data;
+        (!data.settings.lfu).then_some(data.access_clock)
+    }
+
     /// Stamps the access clock of an entry that was just written.
     pub(crate) fn stamp_new(&mut self, key: &[u8], hash: KeyHash) {
         if let Some(entry) = self.database().get(key, hash) {

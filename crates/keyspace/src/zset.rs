@@ -13,7 +13,7 @@ use std::ops::Range;
 use base::{Rng, number};
 use ds::listpack::{self, Listpack, Value};
 use ds::zset::{Downwards, Placed, Upwards};
-use ds::{Bytes, NewValue, Object, ObjectMut, Pack, Table, ValueMut, ValueRef, Zset};
+use ds::{Bytes, Entry, NewValue, Object, ObjectMut, Pack, Table, ValueMut, ValueRef, Zset};
 
 use crate::Encodings;
 use crate::hash::Duplicate;
@@ -364,6 +364,12 @@ impl<'a> ZsetMut<'a> {
     #[must_use]
     pub fn get(&self) -> ZsetRef<'_> {
         ZsetRef::of(self.value.value()).expect("checked when it was made, and only sorted sets are put in its place")
+    }
+
+    /// The entry that the set is the value of.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        self.value.entry()
     }
 
     /// Gives `member` this score, which is not NaN, whether it is there or not.

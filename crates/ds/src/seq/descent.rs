@@ -23,7 +23,7 @@ pub struct Descent<'a, T: Item> {
 enum Stage {
     /// The keys of a node.
     Keys,
-    /// What a node says of this child, of which nothing is known yet.
+    /// What a node says of this child, which is a leaf.
     Child(usize),
     /// A leaf.
     Leaf,
@@ -55,17 +55,19 @@ impl<'a, T: Item> Descent<'a, T> {
                 let after = node.keys().partition_point(|first| *first <= self.key);
                 let at = after.max(1) - 1;
                 node.prefetch_child(at);
-                self.stage = Stage::Child(at);
+                if node.level() > 1 {
+                    // There are few such nodes: all of them are near.
+                    self.node = node.child(at);
+                    self.node.prefetch_keys();
+                } else {
+                    self.stage = Stage::Child(at);
+                }
             }
             Stage::Child(at) => {
                 self.node = node.child(at);
-                if node.level() == 1 {
-                    self.node.prefetch_leaf(node.items_below()[at]);
-                    self.stage = Stage::Leaf;
-                    return self.compares;
-                }
-                self.node.prefetch_keys();
-                self.stage = Stage::Keys;
+                self.node.prefetch_leaf(node.items_below()[at]);
+                self.stage = Stage::Leaf;
+                return self.compares;
             }
             Stage::Leaf => {
                 if T::MARKED && self.compares {

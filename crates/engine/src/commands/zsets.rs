@@ -214,23 +214,21 @@ pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result 
         .map(|at| score(args, at))
         .collect::<Result<Vec<f64>>>()?;
 
-    let slot = ctx.zset_slot(key)?;
     let (mut added, mut updated, mut last) = (0, 0, None);
-    if slot.exists() || !rule.only_existing {
-        let event = event(if rule.increment { "zincr" } else { "zadd" });
-        slot.edit(event, |zset| {
-            for (index, score) in std::iter::once(&first).chain(&others).enumerate() {
-                match rule.apply(zset, args.get(options.first + 2 * index + 1), *score) {
-                    Ok(Outcome::Added(score)) => (added, last) = (added + 1, Some(score)),
-                    Ok(Outcome::Updated(score)) => (updated, last) = (updated + 1, Some(score)),
-                    Ok(Outcome::Same(score)) => last = Some(score),
-                    Ok(Outcome::Left) => {}
-                    Err(error) => return (added + updated, Err(error)),
-                }
+    let event = event(if rule.increment { "zincr" } else { "zadd" });
+    let done = ctx.edit_zset(key, !rule.only_existing, event, |zset| {
+        for (index, score) in std::iter::once(&first).chain(&others).enumerate() {
+            match rule.apply(zset, args.get(options.first + 2 * index + 1), *score) {
+                Ok(Outcome::Added(score)) => (added, last) = (added + 1, Some(score)),
+                Ok(Outcome::Updated(score)) => (updated, last) = (updated + 1, Some(score)),
+                Ok(Outcome::Same(score)) => last = Some(score),
+                Ok(Outcome::Left) => {}
+                Err(error) => return (added + updated, Err(error)),
             }
-            (added + updated, Ok(()))
-        })?;
-    }
+        }
+        (added + updated, Ok(()))
+    })?;
+    done.unwrap_or(Ok(()))?;
 
     match last {
         Some(score) if rule.increment => ctx.reply.double(score),
@@ -259,15 +257,12 @@ pub static ZREM: Spec = Spec {
 };
 
 fn remove(ctx: &mut WriteCtx<'_>, args: Args<'_>) -> Result {
-    let slot = ctx.zset_slot(args.key(1))?;
-    let mut removed = 0;
-    if slot.get().is_some() {
-        removed = slot.edit(event("zrem"), |zset| {
-            let members = args.skip(2).iter();
-            let removed = members.filter(|member| zset.remove(member).is_some()).count() as u64;
-            (removed, removed)
-        });
-    }
+    let removed = ctx.edit_zset(args.key(1), false, event("zrem"), |zset| {
+        let members = args.skip(2).iter();
+        let removed = members.filter(|member| zset.remove(member).is_some()).count() as u64;
+        (removed, removed)
+    })?;
+    let removed = removed.unwrap_or(0);
     ctx.reply.int(removed as i64);
     Ok(())
 }

@@ -217,7 +217,17 @@ impl<'c, 'a> KeySlot<'c, 'a> {
         if !self.created {
             self.keys.stamp_used(self.key, self.hash);
         }
+        self.commit_stamped(changes, event);
+    }
+
+    /// As [`Self::commit`], where the access clock is stamped already.
+    pub(crate) fn commit_stamped(&mut self, changes: u64, event: Event) {
         self.keys.commit_changes(self.key, changes, event);
+    }
+
+    /// The access clock of what is there and is changed now, where that does not depend on what it was.
+    pub(crate) fn plain_stamp(&self) -> Option<u32> {
+        self.keys.plain_stamp()
     }
 
     /// Takes away a collection that was emptied by a change already committed.

@@ -34,17 +34,53 @@ impl<'c, 'a> ZsetSlot<'c, 'a> {
         }
         let encodings = self.slot.encodings();
         let value = self.slot.value_mut().and_then(|value| ZsetMut::new(value, &encodings));
-        let mut zset = value.expect("a sorted set, which was there or has just been made");
+        let zset = value.expect("a sorted set, which was there or has just been made");
+        let done = Done::of(zset, None, change);
+        done.commit(self.slot, event)
+    }
+}
+
+/// A change that was made, and must be committed.
+struct Done<R> {
+    changes: u64,
+    /// No member is left.
+    emptied: bool,
+    /// The access clock is stamped.
+    stamped: bool,
+    result: R,
+}
+
+impl<R> Done<R> {
+    /// Makes a change; with a stamp that does not depend on the one before, stamps the sorted set too.
+    #[inline]
+    fn of(mut zset: ZsetMut<'_>, stamp: Option<u32>, change: impl FnOnce(&mut ZsetMut<'_>) -> (u64, R)) -> Self {
         let (changes, result) = change(&mut zset);
         let emptied = zset.get().is_empty();
         assert!(changes > 0 || !emptied, "an empty sorted set that nobody has emptied");
-        if changes > 0 {
-            self.slot.commit(changes, event);
+        if let Some(stamp) = stamp.filter(|_| changes > 0) {
+            zset.entry().touch(stamp);
         }
-        if emptied {
-            self.slot.remove_emptied();
+        Self {
+            changes,
+            emptied,
+            stamped: stamp.is_some(),
+            result,
         }
-        result
+    }
+
+    #[inline]
+    fn commit(self, mut slot: KeySlot<'_, '_>, event: Event) -> R {
+        if self.changes > 0 {
+            if self.stamped {
+                slot.commit_stamped(self.changes, event);
+            } else {
+                slot.commit(self.changes, event);
+            }
+        }
+        if self.emptied {
+            slot.remove_emptied();
+        }
+        self.result
     }
 }
 
@@ -52,6 +88,30 @@ impl<'a> WriteCtx<'a> {
     /// The place of `key`, where a sorted set is or nothing.
     pub fn zset_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<ZsetSlot<'c, 'a>> {
         self.keys.zset_slot(key)
+    }
+
+    /// Changes the sorted set at `key` as [`ZsetSlot::edit`] does, without looking it up before: with `create` one without
+    /// members where nothing is, else nothing there.
+    pub fn edit_zset<R>(
+        &mut self,
+        key: &[u8],
+        create: bool,
+        event: Event,
+        change: impl FnOnce(&mut ZsetMut<'_>) -> (u64, R),
+    ) -> Result<Option<R>> {
+        let mut slot = self.keys.key_slot(key);
+        let (encodings, stamp) = (slot.encodings(), slot.plain_stamp());
+        let value = match slot.value_mut() {
+            None if !create => return Ok(None),
+            None => {
+                slot.create(ZsetMut::empty());
+                slot.value_mut().expect("what has just been put there")
+            }
+            Some(value) => value,
+        };
+        let zset = ZsetMut::new(value, &encodings).ok_or(Error::WrongType)?;
+        let done = Done::of(zset, stamp, change);
+        Ok(Some(done.commit(slot, event)))
     }
 }
 
