@@ -1,5 +1,5 @@
 //! The tests of the crates with unsafe code, under a checker of memory errors: AddressSanitizer where a nightly toolchain
-//! is installed, else valgrind; and the reference counts under loom.
+//! is installed, else valgrind; and the reference counts and the slab's doors under loom.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,7 +29,10 @@ pub fn run() -> Result<bool> {
             report.case(&format!("{krate} under valgrind"), || valgrind(krate));
         }
     }
-    report.case("reference counts in every interleaving, by loom", loom);
+    report.case(
+        "reference counts and the slab's doors in every interleaving, by loom",
+        loom,
+    );
     Ok(report.finish())
 }
 
@@ -44,6 +47,8 @@ fn loom() -> Result<String> {
             "skein-ds",
             "--test",
             "count_loom",
+            "--test",
+            "slab_loom",
         ])
         .arg("--target-dir")
         .arg(build::target_dir().join("loom"))
@@ -52,7 +57,7 @@ fn loom() -> Result<String> {
         .status()
         .context(|| "running the tests under loom")?;
     if !status.success() {
-        bail!("an interleaving breaks the counts, or the test does not build");
+        bail!("an interleaving breaks the counts or the slab, or the tests do not build");
     }
     Ok(String::new())
 }

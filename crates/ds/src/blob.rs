@@ -3,7 +3,7 @@
 //! ```text
 //!    0       4       8
 //!   +-------+-------+---------------+--------+
-//!   | count | len   | bytes …       | unused |    the block is as large as the allocator makes it for `len`
+//!   | count | len   | bytes …       | unused |    the block has room to grow, as much as `len` says
 //!   +-------+-------+---------------+--------+
 //! ```
 //!
@@ -16,7 +16,7 @@ use std::ptr::{self, NonNull};
 use crate::account::{Account, Ledger};
 use crate::bytes::Bytes;
 use crate::count::Count32;
-use crate::size::block_bytes;
+use crate::size::growing_bytes;
 
 const HEADER_BYTES: usize = 8;
 
@@ -38,7 +38,7 @@ unsafe impl Sync for Blob {}
 
 fn layout(len: usize) -> Layout {
     // The length is at most 32 bits.
-    Layout::from_size_align(block_bytes(HEADER_BYTES + len), 8).expect("the layout of a blob")
+    Layout::from_size_align(growing_bytes(HEADER_BYTES + len), 8).expect("the layout of a blob")
 }
 
 impl Blob {

@@ -19,16 +19,17 @@
 //! - [`zset`]: a large sorted set: a table of members and a sequence of references to them.
 //! - [`list`]: a long list of elements.
 //! - [`account`]: who holds how many bytes: the live tree, or frozen views alone.
-//! - [`memory`]: the counting global allocator.
+//! - [`memory`]: the counting global allocator; its small blocks come from a slab with classes that fit.
 //! - [`crc64`]: a checksum that the processor helps with; here because that takes `unsafe`.
 //!
 //! Besides its model tests, which look through whole trees block by block, this crate is checked by the address
-//! sanitizer and, for the protocol of its reference counts, by loom:
+//! sanitizer and, for the protocols of its reference counts and of blocks that threads return to each other, by loom:
 //!
 //! ```text
 //! RUSTFLAGS="-Zsanitizer=address --cfg slow_checker" \
 //!     cargo +nightly test -p skein-ds -p skein-keyspace --target x86_64-unknown-linux-gnu --target-dir target/asan
-//! RUSTFLAGS="--cfg loom" cargo test --profile fast -p skein-ds --test count_loom --target-dir target/loom
+//! RUSTFLAGS="--cfg loom" cargo test --profile fast -p skein-ds --test count_loom --test slab_loom \
+//!     --target-dir target/loom
 //! ```
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -50,6 +51,7 @@ pub mod memory;
 pub mod object;
 pub mod seq;
 pub mod size;
+mod slab;
 pub mod stream;
 pub mod table;
 pub mod value;
@@ -69,5 +71,5 @@ pub use zset::Zset;
 
 /// What reference counts are made of.
 mod atomics {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering, fence};
 }

@@ -132,6 +132,7 @@ impl Server {
             self.signals.forgive();
         }
         self.connections.trim_pool();
+        ds::memory::settle();
         self.mark_all = true;
         self.next_tick_ms = now_ms + self.node.tick_interval_ms();
     }

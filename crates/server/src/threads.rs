@@ -100,6 +100,8 @@ impl Workers {
             process::stand_back(NICE);
             job();
             while idle.send(jobs.clone()).is_ok() {
+                // What a job has built belongs to others now, and their memory with it.
+                ds::memory::let_go();
                 match queue.recv() {
                     Ok(job) => job(),
                     Err(_) => break,
@@ -127,7 +129,11 @@ impl Reaper {
             .spawn(move || {
                 process::name_thread("skein-reaper");
                 process::stand_back(NICE);
-                queue.into_iter().for_each(drop);
+                for value in queue {
+                    drop(value);
+                    // The rest of the pages that were freed from is for those who allocate.
+                    ds::memory::let_go();
+                }
             })?;
         Ok(Self { values })
     }

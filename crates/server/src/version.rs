@@ -6,8 +6,8 @@ pub const REDIS_VERSION: &str = "7.0.15";
 /// Skein's own version.
 pub const SKEIN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The allocator, as INFO and `--version` name it.
-pub const ALLOCATOR: &str = "mimalloc";
+/// The allocators, of small blocks and of large ones, as INFO and `--version` name it.
+pub const ALLOCATOR: &str = "slab+mimalloc";
 
 /// The line that `--version` prints, shaped as stock servers' so that scripts find `v=`.
 #[must_use]

@@ -92,14 +92,14 @@ fn element_bytes<T: Item>(level: u8) -> usize {
     if level == 0 { size_of::<T>() } else { columns::<T>() * 8 }
 }
 
-/// The capacity that the block for `len` elements has anyway.
+/// The capacity that a block with room for `len` elements and some more has.
 fn capacity_for<T: Item>(level: u8, len: usize) -> usize {
-    let bytes = crate::size::block_bytes(HEADER_BYTES + len * element_bytes::<T>(level));
+    let bytes = crate::size::growing_bytes(HEADER_BYTES + len * element_bytes::<T>(level));
     ((bytes - HEADER_BYTES) / element_bytes::<T>(level)).min(LEN_MAX)
 }
 
 fn layout<T: Item>(level: u8, capacity: usize) -> Layout {
-    let bytes = crate::size::block_bytes(HEADER_BYTES + capacity * element_bytes::<T>(level));
+    let bytes = crate::size::growing_bytes(HEADER_BYTES + capacity * element_bytes::<T>(level));
     // At most 63 elements, whose size the compiler accepted.
     Layout::from_size_align(bytes, 8).expect("the layout of a node")
 }
