@@ -412,6 +412,13 @@ impl Entry {
         prefetch(self.block());
     }
 
+    /// Asks the processor for an entry that is likely short, but may lie across two cache lines.
+    #[inline]
+    pub(crate) fn prefetch_short(&self) {
+        prefetch(self.block());
+        prefetch(self.at(LINE_BYTES / 2));
+    }
+
     /// Asks the processor for the header, the key and the beginning of the value: two cache lines.
     #[inline]
     pub(crate) fn prefetch_whole(&self) {

@@ -81,7 +81,7 @@ impl Item for Ranked {
     }
 
     fn prefetch(&self) {
-        self.entry().prefetch();
+        self.entry().prefetch_short();
     }
 
     fn share(&self) -> Self {

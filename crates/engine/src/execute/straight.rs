@@ -35,7 +35,11 @@ impl Engine {
             && !self.pauses.are_any()
             && !self.data.outbox.someone_caches
             && self.monitors.is_empty();
-        let Some(session) = self.sessions.get_mut(id).filter(|session| open && session.is_ordinary()) else {
+        let Some(session) = self
+            .sessions
+            .get_mut(id)
+            .filter(|session| open && session.is_ordinary())
+        else {
             return false;
         };
         session.last_active = self.now;
