@@ -119,7 +119,8 @@ impl Page {
                 continue;
             }
             if owner == address(heap) {
-                return self.push(block);
+                self.push(block);
+                return self.collect();
             }
             if self.put(block) == Put::Left {
                 return;

@@ -173,7 +173,11 @@ fn pieces_of_many_clients_are_as_good_as_whole_requests() {
         }
         assert!(sent.iter().all(Vec::is_empty), "round {round}: {sent:?}");
         for client in 0..CLIENTS {
-            assert_eq!(server.replies(client), alone.replies(client), "round {round}, client {client}");
+            assert_eq!(
+                server.replies(client),
+                alone.replies(client),
+                "round {round}, client {client}"
+            );
         }
     }
 }

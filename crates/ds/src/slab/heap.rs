@@ -217,7 +217,12 @@ impl Heap {
             };
             if ptr::eq(owner, self) {
                 // SAFETY: as promised; owned by this thread.
-                if unsafe { page.push(block) } == 0 {
+                let mut left = unsafe { page.push(block) };
+                // Who tells of what may be the last block has left the others at the door.
+                if left > 0 && page.collect() {
+                    left = page.in_use();
+                }
+                if left == 0 {
                     self.attend(page);
                 }
                 return;
