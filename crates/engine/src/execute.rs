@@ -30,6 +30,7 @@ use crate::table::{CommandId, CommandTable, Lookup};
 use crate::tracking::Tracking;
 use account::without_secrets;
 use base::Now;
+use keyspace::KeyHash;
 use on_keys::{Seen, run_on_keys};
 use resp::{Args, OwnedArgs, Reply};
 
@@ -246,7 +247,7 @@ impl Engine {
     }
 
     /// Runs a command of the primary's stream: like [`Self::execute_known`], but past all gates, and nobody is answered.
-    /// `judge` sees the reply.
+    /// `judge` sees the reply. The hash of word 1 need not be known.
     ///
     /// # Errors
     /// When the command does not exist, or not with so many words.
@@ -254,16 +255,19 @@ impl Engine {
         &mut self,
         host: &mut dyn Host,
         id: SessionId,
-        lookup: Lookup,
+        (lookup, hash): (Lookup, Option<KeyHash>),
         args: Args<'_>,
         judge: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
         let command = self.admit(lookup, args).map_err(|(_, error)| error)?;
-        let before = self.sessions[id].out.len();
-        if self.queues(id, command) {
+        let session = &self.sessions[id];
+        let before = session.out.len();
+        if session.transaction.is_some() && self.queues(id, command) {
             self.queue(id, command, args);
         } else {
+            self.data.know_key(args, hash);
             self.run_top_level(host, id, command, args);
+            self.data.known_key = None;
         }
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(judge(&[]));

@@ -23,7 +23,7 @@ use crate::stats::Stats;
 use crate::watch::{Presence, WatchIndex};
 use base::{DbIndex, Millis, Now, Rng};
 use keyspace::{ChunkedString, Entry, KeyHash, Keyspace, Removed, ValueRef};
-use resp::Reply;
+use resp::{Args, Reply};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -75,16 +75,6 @@ pub(crate) struct KnownKey {
     hash: KeyHash,
 }
 
-impl KnownKey {
-    pub(crate) fn new(key: &[u8], hash: KeyHash) -> Self {
-        Self {
-            address: key.as_ptr().addr(),
-            len: key.len(),
-            hash,
-        }
-    }
-}
-
 impl Data {
     /// An empty dataset of `databases` databases.
     #[must_use]
@@ -117,6 +107,16 @@ impl Data {
             Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.hash,
             _ => self.keyspace.hash(key),
         }
+    }
+
+    /// A request begins to run, the hash of whose word 1 may be known. Forget it with the request.
+    #[inline]
+    pub(crate) fn know_key(&mut self, args: Args<'_>, hash: Option<KeyHash>) {
+        self.known_key = hash.zip(args.try_get(1)).map(|(hash, key)| KnownKey {
+            address: key.as_ptr().addr(),
+            len: key.len(),
+            hash,
+        });
     }
 
     /// Deletes a key because its time has passed, and says so to watchers, replicas and listeners.

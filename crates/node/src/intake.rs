@@ -259,7 +259,7 @@ impl Node {
         }
     }
 
-    fn execute_run(&mut self, input: &Input<'_>, progress: &mut Progress, wave: &Wave, run: &Run) {
+    fn execute_run<'w>(&mut self, input: &'w Input<'_>, progress: &mut Progress, wave: &'w Wave, run: &Run) {
         let id = input.id;
         let Some(session) = self.engine.sessions.get(id) else {
             return progress.stop(input.buffer.len());
@@ -270,15 +270,19 @@ impl Node {
         let is_replica = session.kind == Kind::Replica;
         let all_limited = self.limits_clients();
         let straight = !(is_limited || is_replica || all_limited) && self.engine.begin_straight(id);
-        for index in run.requests.clone() {
-            let request = &wave.room[index];
-            let rest = &input.buffer[request.at..];
-            if index == run.requests.start && !self.may_execute(id) {
+        // Words are looked up one request ahead: they are copied 16 bytes at a time, which waits for stores of 8 bytes that
+        // have only just been made.
+        let args_of = |request: &'w Request| request.argv.args(&input.buffer[request.at..]);
+        let requests = &wave.room[run.requests.clone()];
+        let mut next_args = requests.first().map(args_of);
+        for (index, request) in requests.iter().enumerate() {
+            let Some(args) = next_args else { return };
+            next_args = requests.get(index + 1).map(args_of);
+            if index == 0 && !self.may_execute(id) {
                 return progress.stop(request.at);
             }
             match request.parsed {
                 Parsed::Command { consumed } if straight => {
-                    let args = request.argv.args(rest);
                     let (lookup, hash) = (request.lookup, request.hash);
                     match self.engine.execute_straight(&mut self.state, id, lookup, args, hash) {
                         Flow::Done => {}
@@ -298,7 +302,6 @@ impl Node {
                         }
                     }
                     let replica_out = if is_replica { self.replica_output(id) } else { None };
-                    let args = request.argv.args(rest);
                     let flow = self.engine.execute_known(&mut self.state, id, request.lookup, args);
                     if let Some(before) = replica_out
                         && self.replica_output(id).is_some_and(|after| after > before)
@@ -322,7 +325,7 @@ impl Node {
                     }
                 }
                 Parsed::Error(error) => {
-                    self.protocol_error(id, error, rest);
+                    self.protocol_error(id, error, &input.buffer[request.at..]);
                     return progress.stop(input.buffer.len());
                 }
                 // Those are not kept in a wave.

@@ -48,15 +48,15 @@ impl Argv {
     /// Bytes may have been appended to `buf` since, but none removed from its front.
     #[must_use]
     pub fn args<'a>(&'a self, buf: &'a [u8]) -> Args<'a> {
-        let (bytes, canonical) = match self.origin {
-            Origin::Scratch => (self.scratch.as_slice(), false),
-            Origin::Canonical { length } => (&buf[..length], true),
-            Origin::Sloppy { length } => (&buf[..length], false),
+        let (bytes, form) = match self.origin {
+            Origin::Scratch => (self.scratch.as_slice(), Form::Loose),
+            Origin::Canonical { length } => (&buf[..length], Form::Canonical),
+            Origin::Sloppy { length } => (&buf[..length], Form::Loose),
         };
         Args {
             bytes,
             ranges: &self.ranges,
-            canonical,
+            form,
         }
     }
 
@@ -81,8 +81,26 @@ impl Argv {
 pub struct Args<'a> {
     bytes: &'a [u8],
     ranges: &'a [ArgRange],
-    /// Whether `bytes` is exactly the canonical request of all of `ranges`.
-    canonical: bool,
+    form: Form,
+}
+
+/// What the bytes of [`Args`] are to its words. As wide as a register because a copy is made word by word, and reading a
+/// word waits for the store if only a byte of it was written just before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Form {
+    /// They hold the words somehow.
+    Loose,
+    /// They are exactly the canonical request of all of them.
+    Canonical,
+}
+
+impl Form {
+    /// Stays as it is under this condition, else the form is lost.
+    #[inline]
+    fn kept_if(self, condition: bool) -> Self {
+        if condition { self } else { Self::Loose }
+    }
 }
 
 impl<'a> Args<'a> {
@@ -133,7 +151,7 @@ impl<'a> Args<'a> {
         let ranges = &self.ranges[count.min(self.ranges.len())..];
         Args {
             ranges,
-            canonical: self.canonical && count == 0,
+            form: self.form.kept_if(count == 0),
             ..self
         }
     }
@@ -145,7 +163,7 @@ impl<'a> Args<'a> {
         let ranges = &self.ranges[..count.min(self.ranges.len())];
         Args {
             ranges,
-            canonical: self.canonical && count >= self.ranges.len(),
+            form: self.form.kept_if(count >= self.ranges.len()),
             ..self
         }
     }
@@ -155,7 +173,7 @@ impl<'a> Args<'a> {
     #[must_use]
     #[inline]
     pub fn raw(self) -> Option<&'a [u8]> {
-        self.canonical.then_some(self.bytes)
+        (self.form == Form::Canonical).then_some(self.bytes)
     }
 
     /// Appends the canonical request of these words to `out`.
@@ -208,7 +226,7 @@ impl OwnedArgs {
         Args {
             bytes: &self.request,
             ranges: &self.ranges,
-            canonical: true,
+            form: Form::Canonical,
         }
     }
 

@@ -13,7 +13,6 @@ use super::on_keys::{Seen, run_on_keys};
 use super::{Engine, Flow};
 use crate::blocking::Chance;
 use crate::host::Host;
-use crate::keys::KnownKey;
 use crate::session::{Kind, Session, SessionId};
 use crate::settings::{Loading, Role};
 use crate::spec::{Flags, Handler};
@@ -73,7 +72,7 @@ impl Engine {
         if !on_keys || flags.has(Flags::PROTECTED) || !spec.arity.admits(args.len()) {
             return self.execute_known(host, id, lookup, args);
         }
-        self.data.known_key = hash.zip(args.try_get(1)).map(|(hash, key)| KnownKey::new(key, hash));
+        self.data.know_key(args, hash);
         self.run_straight(id, command, spec.handler, args);
         self.data.known_key = None;
         if self.data.blocking.has_ready() {

@@ -178,7 +178,7 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
         let Some(incoming) = machines.next_command(engine.now, &mut asked) else {
             break;
         };
-        let lookup = lookups.pop().unwrap_or_else(|| engine.look_up(incoming.args));
+        let lookup = lookups.pop().unwrap_or_else(|| (engine.look_up(incoming.args), None));
         match apply_one(engine, id, lookup, incoming.args) {
             Ok(()) => machines.on_applied(),
             Err(failure) => machines.on_apply_failed(engine.now, failure, &mut asked),
@@ -193,25 +193,28 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
     tell_engine(state, engine);
 }
 
+/// What is known of a command before it is applied: what it means, and the hash of its word 1 if that is a key.
+pub(super) type Known = (Lookup, Option<engine::KeyHash>);
+
 /// Looks up what the next commands mean, and asks memory for what they will look up.
-fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine::SessionId, lookups: &mut Vec<Lookup>) {
+fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine::SessionId, lookups: &mut Vec<Known>) {
     let Some(db) = engine.sessions.get(id).map(|session| session.db) else {
         return;
     };
     machines.upcoming(|args| {
         let lookup = engine.look_up(args);
-        engine.note_ahead(db, lookup, args);
-        lookups.push(lookup);
+        let hash = engine.note_ahead(db, lookup, args);
+        lookups.push((lookup, hash));
     });
     lookups.reverse();
     engine.fetch_ahead();
 }
 
-fn apply_one(engine: &mut Engine, id: engine::SessionId, lookup: Lookup, args: Args<'_>) -> Result<(), ApplyFailure> {
-    if !belongs_in_a_stream(engine, lookup) {
+fn apply_one(engine: &mut Engine, id: engine::SessionId, known: Known, args: Args<'_>) -> Result<(), ApplyFailure> {
+    if !belongs_in_a_stream(engine, known.0) {
         return Err(ApplyFailure::Unknown);
     }
-    let judged = engine.execute_internal(&mut NoHost, id, lookup, args, judge);
+    let judged = engine.execute_internal(&mut NoHost, id, known, args, judge);
     judged.unwrap_or_else(|error| Err(ApplyFailure::Failed(error.text().to_owned())))
 }
 

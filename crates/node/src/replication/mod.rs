@@ -38,7 +38,7 @@ pub struct Replication {
     /// Bytes for the primary.
     link_output: Vec<u8>,
     /// Kept for its room: see [`link`].
-    lookups: Vec<engine::table::Lookup>,
+    lookups: Vec<link::Known>,
     /// The load under way.
     load: Option<RunningLoad>,
     next_load: u64,
