@@ -15,9 +15,10 @@
 //! Memory is what [`Host::counted_memory`] says: what frozen views alone hold, what is on its way to be freed elsewhere
 //! and the replication stream are not in it, so that eviction never chases memory that it cannot free.
 
+use crate::access::lfu_counter;
 use crate::execute::Engine;
 use crate::host::Host;
-use crate::keys::{Data, lfu_counter};
+use crate::keys::Data;
 use crate::settings::{EvictionOrder, EvictionPolicy, Role};
 use base::DbIndex;
 use keyspace::{Entry, Sampled};

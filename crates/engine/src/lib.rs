@@ -9,6 +9,7 @@
 //! Nothing here reads a clock, a socket, a file or entropy: `now` and randomness are handed in, and what must happen
 //! outside leaves as a [`Notice`] or through the [`Host`].
 
+pub mod access;
 pub mod acl;
 mod ahead;
 pub mod arguments;

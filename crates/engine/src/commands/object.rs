@@ -1,7 +1,7 @@
 //! OBJECT: how a value is kept.
 
+use crate::access::lfu_counter;
 use crate::commands::help;
-use crate::keys::lfu_counter;
 use crate::settings::EvictionOrder;
 use crate::{Acl, ArgsExt, Arity, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, ServerCtx, Spec};
 use keyspace::{Entry, ValueRef};
