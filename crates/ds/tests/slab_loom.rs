@@ -3,7 +3,6 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p skein-ds --test slab_loom`
 #![cfg(loom)]
-#![allow(dead_code, reason = "the protocol needs not all of it")]
 
 mod atomics {
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -182,22 +181,29 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
+/// Two threads with these heaps free the first two blocks.
+fn free_beside(page: &Arc<Page>, heaps: [&Arc<Heap>; 2]) -> [loom::thread::JoinHandle<()>; 2] {
+    let mut block = 0..;
+    heaps.map(|heap| {
+        let (page, heap, block) = (page.clone(), heap.clone(), block.next().unwrap());
+        loom::thread::spawn(move || page.free(block, &heap))
+    })
+}
+
 /// Two threads free blocks of a full page, and its owner one. It hears of them without looking at the page.
 #[test]
 fn a_full_page_hears_of_what_comes_back() {
     model(|| {
         let [owner, one, two] = heaps();
         let page = Page::full_of(&owner);
-        let threads = [(one, 0), (two, 1)].map(|(heap, block)| {
-            let page = page.clone();
-            loom::thread::spawn(move || page.free(block, &heap))
-        });
+        let threads = free_beside(&page, [&one, &two]);
         page.free(2, &owner);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         page.hear(&owner, &owner);
         assert!(!page.is_full());
         // What came while the page was open may wait at the door.
         page.collect();
+        assert!(!page.door.has_returned());
         assert_eq!((page.free_blocks(), page.in_use.load(Ordering::Relaxed)), (3, 0));
     });
 }
@@ -208,10 +214,7 @@ fn a_page_stays_full_for_no_longer_than_it_is() {
     model(|| {
         let [owner, one, two] = heaps();
         let page = Page::full_of(&owner);
-        let threads = [(one, 0), (two, 1)].map(|(heap, block)| {
-            let page = page.clone();
-            loom::thread::spawn(move || page.free(block, &heap))
-        });
+        let threads = free_beside(&page, [&one, &two]);
         page.hear(&owner, &owner);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         page.hear(&owner, &owner);
@@ -250,10 +253,7 @@ fn a_page_is_abandoned_while_blocks_come_back() {
     model(|| {
         let [owner, one, two] = heaps();
         let page = Page::full_of(&owner);
-        let threads = [(one.clone(), 0), (two.clone(), 1)].map(|(heap, block)| {
-            let page = page.clone();
-            loom::thread::spawn(move || page.free(block, &heap))
-        });
+        let threads = free_beside(&page, [&one, &two]);
         page.let_go(&owner);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         // Told may be any of them, the first owner too late.

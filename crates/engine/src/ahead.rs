@@ -35,6 +35,20 @@ struct Hint {
     writes: bool,
 }
 
+impl Hint {
+    /// Of a key alone.
+    #[inline]
+    fn new(db: DbIndex, key: KeyHash, writes: bool) -> Self {
+        Self {
+            db,
+            key,
+            member: None,
+            score: None,
+            writes,
+        }
+    }
+}
+
 /// What a command looks up, as far as memory can be asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LooksUp {
@@ -92,14 +106,7 @@ impl Engine {
             LooksUp::Nothing => None,
             LooksUp::Key { writes } => {
                 let key = self.data.keyspace.hash(args.try_get(1)?);
-                let (member, score) = (None, None);
-                self.ahead.hints.push(Hint {
-                    db,
-                    key,
-                    member,
-                    score,
-                    writes,
-                });
+                self.ahead.hints.push(Hint::new(db, key, writes));
                 Some(key)
             }
             LooksUp::More => self.note_more(db, command.spec, args),
@@ -129,11 +136,9 @@ impl Engine {
                 word_1 = Some(key);
             }
             self.ahead.hints.push(Hint {
-                db,
-                key,
                 member,
                 score,
-                writes,
+                ..Hint::new(db, key, writes)
             });
         }
         word_1
