@@ -8,8 +8,8 @@
 use base::Now;
 use engine::SessionId;
 use engine::session::Peer;
-use node::{Disk, Node, Opened, Outside, Resources};
-use std::sync::{Arc, OnceLock};
+use node::{Node, Nowhere, Opened};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 const KEYS: u64 = 1_000_000;
@@ -20,22 +20,6 @@ const BATCH: u64 = 128;
 fn mono_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_micros() as u64
-}
-
-struct Nowhere;
-
-impl Outside for Nowhere {
-    fn disk(&self) -> Arc<dyn Disk> {
-        unreachable!("no file is touched here")
-    }
-    fn allocated_bytes(&self) -> u64 {
-        0
-    }
-    fn sleep(&mut self, _microseconds: u64) {}
-    fn resources(&self) -> Resources {
-        Resources::default()
-    }
-    fn purge_memory(&mut self) {}
 }
 
 /// What is measured: a turn of the loop with one batch of requests.

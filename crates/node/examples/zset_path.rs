@@ -8,8 +8,8 @@
 
 use base::{Now, Rng};
 use engine::session::{Peer, SessionId};
-use node::{Disk, Node, Opened, Outside, Resources};
-use std::sync::{Arc, OnceLock};
+use node::{Node, Nowhere, Opened};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 const BATCH: u64 = 16;
@@ -23,22 +23,6 @@ fn mono_ns() -> u64 {
 
 fn mono_us() -> u64 {
     mono_ns() / 1000
-}
-
-struct Nowhere;
-
-impl Outside for Nowhere {
-    fn disk(&self) -> Arc<dyn Disk> {
-        unreachable!("no file is touched here")
-    }
-    fn allocated_bytes(&self) -> u64 {
-        0
-    }
-    fn sleep(&mut self, _microseconds: u64) {}
-    fn resources(&self) -> Resources {
-        Resources::default()
-    }
-    fn purge_memory(&mut self) {}
 }
 
 /// A command to measure: `#` stands for the number of the request, `?` for a random number below the members, each of

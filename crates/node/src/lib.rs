@@ -35,7 +35,7 @@ pub use host::ServerState;
 pub use intake::Input;
 pub use jobs::{LoadJob, PayloadForm, SaveJob, TransferJob};
 pub use node::{Node, Opened};
-pub use outside::{Disk, DiskFile, Outside, Resources};
+pub use outside::{Disk, DiskFile, Nowhere, Outside, Resources};
 
 /// Whether there is a command of this name, in any case: what `rename-command` may name.
 #[must_use]

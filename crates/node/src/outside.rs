@@ -65,6 +65,24 @@ pub struct Resources {
     pub allocator: String,
 }
 
+/// The outside of a node that touches no file: for tests and benchmarks.
+#[derive(Debug, Default)]
+pub struct Nowhere;
+
+impl Outside for Nowhere {
+    fn disk(&self) -> Arc<dyn Disk> {
+        unreachable!("no file is touched here")
+    }
+    fn allocated_bytes(&self) -> u64 {
+        0
+    }
+    fn sleep(&mut self, _microseconds: u64) {}
+    fn resources(&self) -> Resources {
+        Resources::default()
+    }
+    fn purge_memory(&mut self) {}
+}
+
 /// Files, by name relative to the working directory. Shared with background threads.
 pub trait Disk: Send + Sync {
     /// Opens a file to read.

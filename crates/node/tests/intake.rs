@@ -1,29 +1,11 @@
 //! Several sessions' input at once: what they see is what they would see one request after the other.
 #![allow(missing_docs)]
 
-use std::sync::Arc;
-
 use base::{Now, Rng};
 use config::Config;
 use engine::SessionId;
 use engine::session::Peer;
-use node::{Disk, Input, Node, Opened, Outside, Resources};
-
-struct Nothing;
-
-impl Outside for Nothing {
-    fn disk(&self) -> Arc<dyn Disk> {
-        unreachable!("no file is touched here")
-    }
-    fn allocated_bytes(&self) -> u64 {
-        0
-    }
-    fn sleep(&mut self, _microseconds: u64) {}
-    fn resources(&self) -> Resources {
-        Resources::default()
-    }
-    fn purge_memory(&mut self) {}
-}
+use node::{Input, Node, Nowhere, Opened};
 
 struct Server {
     node: Node,
@@ -34,7 +16,7 @@ impl Server {
     fn new(clients: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let mut node = Node::new(config, Box::new(Nothing), Now::default(), 1, || 0).unwrap();
+        let mut node = Node::new(config, Box::new(Nowhere), Now::default(), 1, || 0).unwrap();
         let clients = (0..clients)
             .map(|_| {
                 let peer = Peer {
