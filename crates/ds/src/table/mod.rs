@@ -230,13 +230,16 @@ impl Table {
         blocks_max: usize,
     ) -> Result<Option<Overwritten>, NewValue<'v>> {
         let path = self.own_path(hash);
-        let Some(slot) = path.find(key, hash) else {
-            let expiry = expiry.flatten();
-            let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
-                Entry::new(path.tag(hash), key, expiry, clock.unwrap_or(0), payload, ledger)
-            });
-            self.add(path, hash, entry);
-            return Ok(None);
+        let slot = match path.look(key, hash) {
+            Ok(slot) => slot,
+            Err(free) => {
+                let expiry = expiry.flatten();
+                let entry = with_payload(value, &mut self.ledger, |payload, ledger| {
+                    Entry::new(path.tag(hash), key, expiry, clock.unwrap_or(0), payload, ledger)
+                });
+                self.add_at(path, free, entry);
+                return Ok(None);
+            }
         };
         // SAFETY: the path is owned.
         let entry = unsafe { entry_mut(path.segment, slot) };

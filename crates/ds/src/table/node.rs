@@ -210,6 +210,16 @@ impl Inner {
         };
     }
 
+    /// Counts one more entry below, which does not expire.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    #[inline]
+    pub(super) unsafe fn count_one(self) {
+        // SAFETY: the only holder; the reference ends with this statement.
+        unsafe { (*self.header.as_ptr()).len += 1 };
+    }
+
     /// The same children in a node of another size; the old one's block is gone.
     ///
     /// # Safety

@@ -58,11 +58,6 @@ pub(super) struct Segment {
     class: usize,
 }
 
-/// How many entries a segment of this class takes before it must grow: seven eighths of its slots.
-pub(super) fn capacity(class: usize) -> usize {
-    GROUPS[class] * (SLOTS - 1)
-}
-
 /// The smallest class for `len` entries.
 pub(super) fn class_for(len: usize) -> usize {
     // The largest class takes more than 7000 entries with equal hashes, which takes breaking the hash function.
@@ -167,6 +162,19 @@ impl Segment {
         self.class
     }
 
+    /// How many entries it takes before it must grow: seven eighths of its slots.
+    #[inline]
+    pub(super) fn capacity(self) -> usize {
+        self.groups * (SLOTS - 1)
+    }
+
+    /// How many entries have a tag of which this is true.
+    pub(super) fn count_where(self, is: impl Fn(u16) -> bool) -> usize {
+        let holds = |slot: &Option<Entry>| slot.as_ref().is_some_and(|entry| is(entry.tag()));
+        let count = |group: &Group| group.iter().filter(|slot| holds(slot)).count();
+        self.groups().iter().map(count).sum()
+    }
+
     pub(super) fn len(self) -> usize {
         usize::from(self.header().len)
     }
@@ -215,6 +223,23 @@ impl Segment {
 
     #[inline]
     fn find_where(self, tag: u16, is: impl Fn(&Entry) -> bool) -> Option<usize> {
+        self.look_where(tag, is).ok()
+    }
+
+    /// The slot of `key`, which has this tag here; else the free slot that an entry with this tag goes into, which is none
+    /// of the segment's if all are taken.
+    #[inline]
+    pub(super) fn look(self, key: &[u8], tag: u16) -> Result<usize, usize> {
+        self.look_where(tag, |entry| entry.key() == key)
+            .map_err(|group| match self.groups().get(group) {
+                Some(slots) => group * SLOTS + group::len(slots),
+                None => self.slots(),
+            })
+    }
+
+    /// The slot of what is searched for; else the group where the search ended, the first that is not full.
+    #[inline]
+    fn look_where(self, tag: u16, is: impl Fn(&Entry) -> bool) -> Result<usize, usize> {
         let home = self.home(tag);
         let mut at = home;
         loop {
@@ -224,14 +249,16 @@ impl Segment {
             while candidates != 0 {
                 let index = candidates.trailing_zeros() as usize;
                 if group[index].as_ref().is_some_and(&is) {
-                    return Some(at * SLOTS + index);
+                    return Ok(at * SLOTS + index);
                 }
                 candidates &= candidates - 1;
             }
-            group[SLOTS - 1].as_ref()?;
+            if group[SLOTS - 1].is_none() {
+                return Err(at);
+            }
             at = self.after(at);
             if at == home {
-                return None;
+                return Err(self.groups);
             }
         }
     }
@@ -321,11 +348,32 @@ impl Segment {
         };
     }
 
+    /// Counts one more entry, which does not expire.
+    ///
+    /// # Safety
+    /// - The caller is the only holder.
+    #[inline]
+    pub(super) unsafe fn count_one(self) {
+        // SAFETY: the only holder; the reference ends with this function.
+        unsafe { self.header_mut() }.len += 1;
+    }
+
+    /// Puts an entry into a free slot that [`Self::look`] gave for its tag, without counting it.
+    ///
+    /// # Safety
+    /// - The caller is the only holder, and has not changed the segment since.
+    #[inline]
+    pub(super) unsafe fn place_at(self, free: usize, entry: Entry) {
+        // SAFETY: the only holder; the reference ends with this function.
+        let groups = unsafe { self.groups_mut() };
+        groups[free / SLOTS][free % SLOTS] = Some(entry);
+    }
+
     /// Puts an entry into a free slot, without counting it. Its tag is one of this segment.
     ///
     /// # Safety
     /// - The caller is the only holder.
-    /// - There is room: fewer entries than [`capacity`].
+    /// - There is room: fewer entries than [`Self::capacity`].
     pub(super) unsafe fn place(self, entry: Entry) {
         // SAFETY: the only holder; the reference ends with this function.
         let groups = unsafe { self.groups_mut() };
@@ -420,9 +468,11 @@ impl Segment {
     /// # Safety
     /// - The caller is the only holder, and does not use the segment again.
     pub(super) unsafe fn dissolve(self, ledger: &mut Ledger, mut each: impl FnMut(Entry, &mut Ledger)) {
-        // SAFETY: the only holder.
-        for slot in unsafe { self.groups_mut() }.iter_mut().flatten() {
-            if let Some(entry) = slot.take() {
+        for group in 0..self.groups {
+            // SAFETY: `group` is one of the segment's, whose entries are the caller's now: nobody looks at the slots again.
+            let slots = unsafe { self.groups_at().add(group).read() };
+            for slot in slots {
+                let Some(entry) = slot else { break };
                 each(entry, ledger);
             }
         }
@@ -435,7 +485,7 @@ impl Segment {
     ///
     /// # Safety
     /// - As for [`Self::dissolve`].
-    /// - They fit: no more than the class's [`capacity`].
+    /// - They fit: no more than the class's [`Self::capacity`].
     pub(super) unsafe fn resize(self, class: usize, ledger: &mut Ledger) -> Self {
         let mut filling = Filling::new(class, ledger);
         let resized = filling.segment;
@@ -482,18 +532,18 @@ impl Segment {
 /// A new segment that is being filled with many entries: how full its groups are is known without looking at their slots.
 pub(super) struct Filling {
     pub(super) segment: Segment,
-    lens: [u8; FILLED_GROUPS_MAX],
+    lens: [u8; FILLED_GROUPS],
 }
 
-/// A segment of more groups, which cannot be split and hardly ever is, is filled like any other.
-const FILLED_GROUPS_MAX: usize = 15;
+/// A segment of as many groups, or more, cannot be split and hardly ever is: it is filled like any other.
+const FILLED_GROUPS: usize = 16;
 
 impl Filling {
     /// An empty segment with one holder.
     pub(super) fn new(class: usize, ledger: &mut Ledger) -> Self {
         Self {
             segment: Segment::new(class, ledger),
-            lens: [0; FILLED_GROUPS_MAX],
+            lens: [0; FILLED_GROUPS],
         }
     }
 
@@ -501,22 +551,26 @@ impl Filling {
     ///
     /// # Safety
     /// - The caller is the segment's only holder, and puts entries into it by this alone.
-    /// - There is room: fewer entries than [`capacity`].
+    /// - There is room: fewer entries than [`Segment::capacity`].
     #[inline]
     pub(super) unsafe fn place(&mut self, entry: Entry) {
         let segment = self.segment;
-        if segment.groups > FILLED_GROUPS_MAX {
+        if segment.groups >= FILLED_GROUPS {
             // SAFETY: as promised.
             return unsafe { segment.place(entry) };
         }
         let mut at = segment.home(entry.tag());
-        while usize::from(self.lens[at]) == SLOTS {
+        // Which are less than this anyway: so no bounds need be checked.
+        while usize::from(self.lens[at % FILLED_GROUPS]) == SLOTS {
             at = segment.after(at);
         }
-        // SAFETY: the only holder; the reference ends with this function.
-        let groups = unsafe { segment.groups_mut() };
-        groups[at][usize::from(self.lens[at])] = Some(entry);
-        self.lens[at] += 1;
+        let len = &mut self.lens[at % FILLED_GROUPS];
+        // SAFETY: the only holder; `at` is one of its groups, which has fewer than eight entries.
+        unsafe {
+            let slots = segment.groups_at().add(at).cast::<Option<Entry>>();
+            slots.add(usize::from(*len)).write(Some(entry));
+        }
+        *len += 1;
     }
 }
 

@@ -104,7 +104,7 @@ fn blocks(table: Option<&Table>, child: Child, prefix: u64, consumed: u32, found
         let segment = Segment::of(child);
         found.insert(child.address().addr(), segment::block_bytes(segment.class()));
         assert_eq!(segment.entries().count(), segment.len());
-        assert!(segment.len() <= segment::capacity(segment.class()));
+        assert!(segment.len() <= segment.capacity());
         let expiries: Vec<i64> = segment
             .entries()
             .filter_map(|entry| entry.expiry().map(|Millis(ms)| ms))

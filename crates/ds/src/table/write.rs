@@ -9,9 +9,6 @@ use crate::entry::Entry;
 use crate::hash::{Hasher, KeyHash, POSITION_BITS, next_bit, same_window};
 use base::Millis;
 
-/// Inner nodes on a path at most: all but the last take six bits of 48.
-const STEPS_MAX: usize = (POSITION_BITS / BITS_MAX) as usize;
-
 /// Segments of at most this many entries look for a neighbour to merge with …
 const MERGE_LEN_MAX: usize = 16;
 /// … and do if the two have at most this many together, well below what makes one split.
@@ -24,15 +21,17 @@ pub(super) const SPLIT_LEN: usize = 105;
 struct Step {
     inner: Inner,
     index: usize,
-    /// Bits of the hash that led to the node.
-    consumed: u32,
 }
 
 /// The way from the root to a segment, every node of which has the table as its only holder.
+///
+/// It knows its ends. What lies between is found again by the hash where it is needed, which the nodes are near for.
 pub(super) struct Path {
-    steps: [Option<Step>; STEPS_MAX],
-    len: usize,
+    root: Child,
+    hash: KeyHash,
     pub(super) segment: Segment,
+    /// Bits of the hash that led to the segment's node.
+    consumed: u32,
     /// Bits of its node's directory index that are the segment's own.
     depth: u32,
 }
@@ -43,17 +42,38 @@ enum Room {
 }
 
 impl Path {
-    fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.steps[..self.len].iter().flatten()
+    /// The inner nodes, from the root on, each with the bits of the hash that led there.
+    #[inline]
+    fn inner_nodes(&self) -> impl Iterator<Item = (Inner, u32)> {
+        let hash = self.hash;
+        let (mut child, mut consumed) = (self.root, 0);
+        std::iter::from_fn(move || {
+            if !child.is_inner() {
+                return None;
+            }
+            // SAFETY: the nodes of a path live as long as it is used.
+            let inner = unsafe { Inner::of(child) };
+            let step = (inner, consumed);
+            child = inner.towards(hash, consumed);
+            consumed += inner.bits();
+            Some(step)
+        })
     }
 
-    fn last(&self) -> Option<Step> {
-        self.len.checked_sub(1).and_then(|last| self.steps[last])
+    /// The last step, and the one before it.
+    fn last_two(&self) -> (Option<Step>, Option<Step>) {
+        let mut steps = (None, None);
+        for (inner, consumed) in self.inner_nodes() {
+            let index = inner.index(self.hash, consumed);
+            steps = (Some(Step { inner, index }), steps.0);
+        }
+        steps
     }
 
     /// How many bits of the hash led to the segment.
+    #[inline]
     fn bits(&self) -> u32 {
-        self.last().map_or(0, |step| step.consumed) + self.depth
+        self.consumed + self.depth
     }
 
     /// The tag that this hash has in the segment.
@@ -68,13 +88,20 @@ impl Path {
         self.segment.find(key, self.tag(hash))
     }
 
+    /// The slot of `key` in the segment, or else the free one where it would be put if there is room.
+    #[inline]
+    pub(super) fn look(&self, key: &[u8], hash: KeyHash) -> Result<usize, usize> {
+        self.segment.look(key, self.tag(hash))
+    }
+
     /// What must happen before the segment takes one more entry.
+    #[inline]
     fn room_needed(&self) -> Option<Room> {
         let len = self.segment.len();
-        if self.bits() < POSITION_BITS && len >= SPLIT_LEN {
+        if len >= SPLIT_LEN && self.bits() < POSITION_BITS {
             return Some(Room::Split);
         }
-        (len >= segment::capacity(self.segment.class())).then_some(Room::Grow)
+        (len >= self.segment.capacity()).then_some(Room::Grow)
     }
 
     /// Changes the counts of the segment and of all nodes above it.
@@ -82,19 +109,65 @@ impl Path {
         // SAFETY: a path's nodes have the table as their only holder, which is borrowed for writing where paths are.
         unsafe {
             self.segment.adjust(len as isize, expiring as isize, soonest);
-            self.steps().for_each(|step| step.inner.adjust(len, expiring, soonest));
+            self.inner_nodes()
+                .for_each(|(inner, _)| inner.adjust(len, expiring, soonest));
+        }
+    }
+
+    /// Counts a new entry in the segment and in all nodes above it.
+    #[inline]
+    fn count(&self, expiry: Option<Millis>) {
+        if let Some(Millis(expiry)) = expiry {
+            return self.adjust(1, 1, expiry);
+        }
+        // SAFETY: as for `adjust`.
+        unsafe {
+            self.segment.count_one();
+            self.inner_nodes().for_each(|(inner, _)| inner.count_one());
         }
     }
 }
 
 impl Table {
     /// The path to the segment of this hash, made the table's own.
+    #[inline]
     pub(super) fn own_path(&mut self, hash: KeyHash) -> Path {
+        let root = self.root;
+        if root.is_none() {
+            return self.unshared_path(hash);
+        }
+        let (mut child, mut consumed, mut above) = (root, 0, 0);
+        while child.is_inner() {
+            // SAFETY: the table holds its root, and every node its children.
+            let inner = unsafe { Inner::of(child) };
+            if !inner.count().is_alone(child.claim()) {
+                return self.unshared_path(hash);
+            }
+            child = inner.towards(hash, consumed);
+            above = consumed;
+            consumed += inner.bits();
+        }
+        // SAFETY: as above.
+        let segment = unsafe { Segment::of(child) };
+        if !segment.count().is_alone(child.claim()) {
+            return self.unshared_path(hash);
+        }
+        Path {
+            root,
+            hash,
+            segment,
+            consumed: above,
+            depth: child.depth(),
+        }
+    }
+
+    /// As [`Self::own_path`], where a node on the way is shared, or there is none.
+    #[cold]
+    fn unshared_path(&mut self, hash: KeyHash) -> Path {
         if self.root.is_none() {
             self.root = Segment::new(0, &mut self.ledger).child(0);
         }
-        let mut steps = [None; STEPS_MAX];
-        let mut len = 0;
+        let mut last = None;
         let (mut above, mut consumed) = (0, 0);
         let mut child = self.root;
         loop {
@@ -106,23 +179,22 @@ impl Table {
             // SAFETY: the reference is the table's or its own node's, where the copy replaces it just below.
             let owned = unsafe { node::unshare(child, &mut self.ledger) };
             if owned != child {
-                self.put(if len == 0 { None } else { steps[len - 1] }, owned);
+                self.put(last, owned);
             }
             if !owned.is_inner() {
-                // SAFETY: held by the node above, or as the root.
-                let segment = unsafe { Segment::of(owned) };
                 return Path {
-                    steps,
-                    len,
-                    segment,
+                    root: self.root,
+                    hash,
+                    // SAFETY: held by the node above, or as the root.
+                    segment: unsafe { Segment::of(owned) },
+                    consumed: above,
                     depth: owned.depth(),
                 };
             }
             // SAFETY: as above.
             let inner = unsafe { Inner::of(owned) };
             let index = inner.index(hash, consumed);
-            steps[len] = Some(Step { inner, index, consumed });
-            len += 1;
+            last = Some(Step { inner, index });
             above = consumed;
             consumed += inner.bits();
             child = inner.slot(index);
@@ -143,29 +215,43 @@ impl Table {
 
     /// Puts a new entry in, at the end of the path of its hash.
     pub(super) fn add(&mut self, path: Path, hash: KeyHash, entry: Entry) {
-        let mut path = path;
+        let path = self.with_room(path);
+        let expiry = entry.expiry();
+        // SAFETY: the path is owned, and there is room.
+        unsafe { path.segment.place(entry.with_tag(path.tag(hash))) };
+        path.count(expiry);
+    }
+
+    /// As [`Self::add`], of an entry whose tag is that of the path, where `free` is what [`Path::look`] said.
+    #[inline]
+    pub(super) fn add_at(&mut self, path: Path, free: usize, entry: Entry) {
+        if path.room_needed().is_some() {
+            let hash = path.hash;
+            return self.add(path, hash, entry);
+        }
+        let expiry = entry.expiry();
+        // SAFETY: the path is owned, and where there is room the slot is a free one.
+        unsafe { path.segment.place_at(free, entry) };
+        path.count(expiry);
+    }
+
+    /// The path of the same hash to a segment with room for one more entry.
+    fn with_room(&mut self, mut path: Path) -> Path {
         while let Some(room) = path.room_needed() {
             match room {
                 Room::Split => self.split(&path),
                 Room::Grow => self.grow(&path),
             }
-            path = self.own_path(hash);
+            path = self.own_path(path.hash);
         }
-        let expiry = entry.expiry();
-        // SAFETY: the path is owned, and there is room.
-        unsafe { path.segment.place(entry.with_tag(path.tag(hash))) };
-        path.adjust(
-            1,
-            i64::from(expiry.is_some()),
-            expiry.map_or(NEVER, |Millis(expiry)| expiry),
-        );
+        path
     }
 
     /// Gives a segment more slots.
     fn grow(&mut self, path: &Path) {
         // SAFETY: the path is owned, and the old segment's place is taken at once.
         let grown = unsafe { path.segment.resize(path.segment.class() + 1, &mut self.ledger) };
-        self.put(path.last(), grown.child(path.depth));
+        self.put(path.last_two().0, grown.child(path.depth));
     }
 
     /// Splits a segment by the next bit of its entries' hashes.
@@ -177,7 +263,8 @@ impl Table {
             soonest: path.segment.soonest(),
         };
         let [low, high] = self.halves(path.segment, path.bits());
-        let Some(step) = path.last() else {
+        let (last, above) = path.last_two();
+        let Some(step) = last else {
             let halves = [low.child(1), high.child(1)];
             self.root = Inner::new(1, |index| halves[index], whole, &mut self.ledger).child(0);
             return;
@@ -191,7 +278,6 @@ impl Table {
         }
         let (mut inner, mut index) = (step.inner, step.index);
         if depth == bits {
-            let above = path.len.checked_sub(2).and_then(|above| path.steps[above]);
             let node_depth = above.map_or(0, |above| above.inner.slot(above.index).depth());
             // SAFETY: the path is owned; the node's place above is taken at once.
             inner = unsafe { inner.resize(bits + 1, &mut self.ledger) };
@@ -211,15 +297,15 @@ impl Table {
     /// `depth` bits which led to it. The tags tell that bit, so that no entry is looked at, unless one of them expires or
     /// their tags must change.
     fn halves(&mut self, whole: Segment, depth: u32) -> [Segment; 2] {
-        let len = whole.len();
-        let high_len = whole.entries().filter(|entry| next_bit(entry.tag(), depth)).count();
-        let lens = [len - high_len, high_len];
-        let mut halves = lens.map(|len| Filling::new(segment::class_for(len), &mut self.ledger));
         let hasher = (!same_window(depth, depth + 1)).then(|| self.hasher.clone());
         let expire = whole.expiring() > 0;
         if hasher.is_some() || expire {
             whole.prefetch_entries();
         }
+        let len = whole.len();
+        let high_len = whole.count_where(|tag| next_bit(tag, depth));
+        let lens = [len - high_len, high_len];
+        let mut halves = lens.map(|len| Filling::new(segment::class_for(len), &mut self.ledger));
         halves.iter().for_each(|half| half.segment.mark().inherit(whole.mark()));
         // SAFETY: the path to the segment is owned; the new ones are ours, with room for what was counted.
         unsafe {
@@ -261,14 +347,16 @@ impl Table {
         if class + 2 <= path.segment.class() {
             // SAFETY: the path is owned, and the old segment's place is taken at once.
             let smaller = unsafe { path.segment.resize(class, &mut self.ledger) };
-            self.put(path.last(), smaller.child(path.depth));
+            self.put(path.last_two().0, smaller.child(path.depth));
         }
     }
 
     /// Merges the segment at the end of an owned path with its neighbour, if that is a segment too and both are small;
     /// says whether it did. The path is then no longer one.
     fn merge(&mut self, path: &Path) -> bool {
-        let Some(step) = path.last() else { return false };
+        let (Some(step), above) = path.last_two() else {
+            return false;
+        };
         let inner = step.inner;
         let (first, span) = inner.span(step.index);
         let neighbour = inner.slot(first ^ span);
@@ -302,7 +390,6 @@ impl Table {
             other.dissolve(&mut self.ledger, take);
         }
         let depth = path.depth - 1;
-        let above = path.len.checked_sub(2).and_then(|above| path.steps[above]);
         let node_depth = above.map_or(0, |above| above.inner.slot(above.index).depth());
         if depth == 0 {
             // The node has one child left, which takes its place.
