@@ -100,6 +100,8 @@ impl Payload<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Int(_) | Self::Chunked(_) | Self::Object(_) => 8,
+            // Most often there is one part.
+            Self::Bytes { parts: [part], .. } => part.len(),
             Self::Bytes { parts, .. } | Self::Pack(_, parts) => parts.iter().map(|part| part.len()).sum(),
         }
     }
@@ -572,6 +574,7 @@ impl Entry {
                 Payload::Int(number) => at.cast::<i64>().write_unaligned(number),
                 Payload::Chunked(string) => at.cast::<*const ChunkedString>().write_unaligned(Arc::into_raw(string)),
                 Payload::Object(object) => at.cast::<*mut u8>().write_unaligned(object.into_raw()),
+                Payload::Bytes { parts: [part], .. } => ptr::copy_nonoverlapping(part.as_ptr(), at, part.len()),
                 Payload::Bytes { parts, .. } | Payload::Pack(_, parts) => {
                     for part in parts {
                         ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
