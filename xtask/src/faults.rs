@@ -368,7 +368,9 @@ impl Trial {
             let loading =
                 info.get("loading").is_some_and(|v| v != "0") || info.get("async_loading").is_some_and(|v| v != "0");
             let status = self.replica.info_field("replication", "master_link_status")?;
-            Ok((loading || status != "down").then(|| format!("loading {loading}, link {status}")))
+            let syncing = self.replica.info_field("replication", "master_sync_in_progress")? != "0";
+            let over = !loading && !syncing && status == "down";
+            Ok((!over).then(|| format!("loading {loading}, syncing {syncing}, link {status}")))
         })?;
         if self.keeps_old_data {
             let after = Dataset::read(&self.replica)?;

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use harness::Result;
 
+/// What the lines begin with that name a failure, before the closing line.
+pub const FAILED: &str = "failed: ";
+
 /// The running count of a task.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -35,10 +38,10 @@ impl Report {
         }
     }
 
-    /// Adds the counts of a part.
-    pub fn add(&mut self, passed: u64, failed: u64, name: &str) {
+    /// Adds the counts of a part: how many passed, and the names of those that failed.
+    pub fn add(&mut self, passed: u64, failed: impl IntoIterator<Item = String>) {
         self.passed += passed;
-        self.failed.extend((0..failed).map(|_| name.to_owned()));
+        self.failed.extend(failed);
     }
 
     /// Says how many cases were not run, for the closing line.
@@ -46,12 +49,10 @@ impl Report {
         self.left_out = Some(count);
     }
 
-    /// Prints the closing line; true if nothing failed.
+    /// Prints what failed and the closing line; true if nothing failed.
     pub fn finish(self) -> bool {
-        let mut names = self.failed.clone();
-        names.dedup();
-        for name in &names {
-            println!("failed: {name}");
+        for name in &self.failed {
+            println!("{FAILED}{name}");
         }
         let left_out = self
             .left_out

@@ -9,7 +9,7 @@ use harness::{Context, Result, bail};
 
 use crate::args::Args;
 use crate::build;
-use crate::report::Report;
+use crate::report::{FAILED, Report};
 
 /// Files of the stock suite that have much to do with sockets, run once more with threads that read and write them.
 const THREADED_FILES: &[&str] = &[
@@ -154,7 +154,7 @@ fn part(report: &mut Report, words: &[&str]) -> Result<()> {
     let (seen, success) = watch(own(words)?)?;
     let closing = seen.lines().rev().find_map(closing_line);
     match closing {
-        Some((passed, failed)) if success == (failed == 0) => report.add(passed, failed, words[0]),
+        Some((passed, failed)) if success == (failed == 0) => report.add(passed, failures(words[0], &seen, failed)),
         _ => report.count(
             words[0],
             Err("ended without a closing line that fits".into()),
@@ -163,6 +163,14 @@ fn part(report: &mut Report, words: &[&str]) -> Result<()> {
     }
     println!("  {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The names of a part's failures, so many: as it said them, or its own.
+fn failures(part: &str, seen: &str, count: u64) -> Vec<String> {
+    let said = seen.lines().filter_map(|line| line.strip_prefix(FAILED));
+    let mut names: Vec<String> = said.map(|name| format!("{part}: {name}")).collect();
+    names.resize_with(count as usize, || part.to_owned());
+    names
 }
 
 fn own(words: &[&str]) -> Result<Command> {
@@ -237,7 +245,7 @@ fn unit_tests(report: &mut Report) -> Result<()> {
         println!("{text}");
     }
     if output.status.success() == (failed == 0) && passed > 0 {
-        report.add(passed, failed, "unit tests");
+        report.add(passed, failures("unit tests", "", failed));
     } else {
         report.count(
             "unit tests",
@@ -255,6 +263,13 @@ fn unit_tests(report: &mut Report) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_keep_the_names_that_a_part_gave_them() {
+        let seen = "a 1 passed 1 failed\nfailed: a: first\n  failed: not at the margin\n3 passed, 2 failed";
+        assert_eq!(failures("tcl", seen, 2), ["tcl: a: first", "tcl"]);
+        assert_eq!(failures("tcl", "", 0), [""; 0]);
+    }
 
     #[test]
     fn closing_lines_are_told_from_others() {
