@@ -396,6 +396,39 @@ fn a_large_file_is_loaded_while_clients_hear_of_it() {
     assert_eq!(server.client().unwrap().ok(&["DBSIZE"]).unwrap().text(), "2000");
 }
 
+#[test]
+fn a_replica_that_syncs_goes_on_with_what_it_has_and_takes_orders() {
+    let primary = start(&[("rdb-key-save-delay", "1000000"), ("repl-diskless-sync-delay", "0")]);
+    primary.client().unwrap().ok(&["DEBUG", "POPULATE", "20"]).unwrap();
+    let replica = start(&[]);
+    let mut client = replica.client().unwrap();
+    client.ok(&["SET", "own", "data"]).unwrap();
+    let port = primary.port().to_string();
+    for (way, loading) in [("disabled", false), ("on-empty-db", false), ("swapdb", true)] {
+        client.ok(&["CONFIG", "SET", "repl-diskless-load", way]).unwrap();
+        client.ok(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+        until("the snapshot being on its way", || {
+            let log = replica.log_tail(2);
+            log.contains("Loading DB in memory")
+        });
+        assert_eq!(
+            replica.info_field("replication", "master_sync_in_progress").unwrap(),
+            "1"
+        );
+        let shown = replica.info_field("persistence", "loading").unwrap();
+        assert_eq!(shown, if loading { "1" } else { "0" }, "{way}");
+        let read = client.call(&["GET", "own"]).unwrap();
+        let order = client.call(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        if loading {
+            assert!(read.text().starts_with("LOADING ") && order.text().starts_with("LOADING "));
+        } else {
+            assert_eq!((read.text().as_str(), order.text().as_str()), ("data", "OK"), "{way}");
+            assert_eq!(replica.info_field("replication", "role").unwrap(), "master");
+            assert_eq!(client.ok(&["GET", "own"]).unwrap().text(), "data");
+        }
+    }
+}
+
 /// The stock suite: a replica that asks with SYNC never speaks again, so nothing woke its part of the stream.
 #[test]
 fn a_replica_that_asks_with_sync_gets_the_stream() {

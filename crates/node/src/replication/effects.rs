@@ -4,6 +4,7 @@ use super::RunningLoad;
 use crate::effect::Effect;
 use crate::host::ServerState;
 use crate::jobs::{Cancel, LoadJob, LoadVia, PayloadForm, Position, Progress, TransferJob};
+use config::DisklessLoad;
 use engine::host::Level;
 use engine::pause::{PauseKind, PausePurpose};
 use engine::session::{Blocked, Kind};
@@ -153,11 +154,7 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
     state.replication.next_load += 1;
     let (cancel, progress) = (Cancel::default(), Arc::new(Progress::default()));
     let into = crate::persistence::empty_keyspace(state, engine);
-    engine.data.settings.loading = if load.same_history {
-        Loading::Async
-    } else {
-        Loading::Foreground
-    };
+    engine.data.settings.loading = shown_as(state, engine, load.same_history);
     let job = LoadJob {
         id,
         form: match load.form {
@@ -183,6 +180,19 @@ fn start_load(state: &mut ServerState, engine: &mut Engine, load: Load) {
     });
     state.log(Level::Notice, "MASTER <-> REPLICA sync: Loading DB in memory");
     state.effects.push(Effect::Load(job));
+}
+
+/// What clients see of a load from the primary, which goes on beside the old dataset in any case: as of a stock replica that
+/// reads a snapshot as `repl-diskless-load` says. One that receives it to a file goes on with what it has, and takes orders
+/// like REPLICAOF.
+fn shown_as(state: &ServerState, engine: &Engine, same_history: bool) -> Loading {
+    let keyspace = &engine.data.keyspace;
+    match state.config.repl_diskless_load {
+        DisklessLoad::Disabled => Loading::No,
+        DisklessLoad::OnEmptyDb if keyspace.key_count() > 0 => Loading::No,
+        DisklessLoad::SwapDb if same_history => Loading::Async,
+        DisklessLoad::OnEmptyDb | DisklessLoad::SwapDb => Loading::Foreground,
+    }
 }
 
 /// Through a file if both datasets do not fit beside each other. The new one is taken to be as large as the old, or three
