@@ -45,6 +45,13 @@ pub fn settle() {
     slab::settle();
 }
 
+/// Has the calling thread prepare huge pages for small blocks, in time before they are needed, so that nobody waits for the
+/// kernel to clear them. Does not return, unless another thread does so already. Nothing for a process to which the kernel
+/// gives no huge pages: memory would be resident before it is needed, and nothing gained.
+pub fn prepare_huge_pages() {
+    slab::prepare_blocks();
+}
+
 /// Leaves the memory of this thread that is free to others. For threads that have worked and are going to sleep.
 pub fn let_go() {
     slab::let_go();

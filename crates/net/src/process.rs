@@ -302,13 +302,46 @@ pub fn overcommits_memory() -> bool {
     fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|text| text.trim() == "1")
 }
 
-/// Lets the kernel give this process small pages only. The first touch of a huge page, which is cleared as a whole, takes
-/// milliseconds on some machines, and whatever thread does it stands still.
-///
-/// # Errors
-/// When the kernel has no such switch.
-pub fn disable_huge_pages() -> io::Result<()> {
-    Ok(rustix::thread::disable_transparent_huge_pages(true)?)
+/// To whom the kernel gives huge pages (`/sys/kernel/mm/transparent_hugepage/enabled`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// To nobody, or it has none.
+    Never,
+    /// To memory that they are asked for.
+    Asked,
+    /// To all that is large enough.
+    Always,
+}
+
+/// To whom the kernel gives huge pages.
+#[must_use]
+pub fn huge_pages() -> HugePages {
+    match fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled") {
+        Ok(modes) if modes.contains("[always]") => HugePages::Always,
+        Ok(modes) if modes.contains("[madvise]") => HugePages::Asked,
+        _ => HugePages::Never,
+    }
+}
+
+/// Lets the kernel give this process huge pages only where they are asked for; what it gives then. The first touch of a huge
+/// page, which is cleared as a whole, takes milliseconds on some machines, and whatever thread does it stands still.
+pub fn limit_huge_pages() -> HugePages {
+    // `PR_THP_DISABLE_EXCEPT_ADVISED` of Linux 6.18; older kernels refuse it.
+    const EXCEPT_ADVISED: libc::c_ulong = 1 << 1;
+    let limit = |flags: libc::c_ulong| {
+        let unused: libc::c_ulong = 0;
+        // SAFETY: this call of `prctl` takes numbers and touches no memory of the process.
+        unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1 as libc::c_ulong, flags, unused, unused) == 0 }
+    };
+    match huge_pages() {
+        HugePages::Always if limit(EXCEPT_ADVISED) => HugePages::Asked,
+        // All of them, then. A kernel without huge pages has nothing to switch off.
+        HugePages::Always => {
+            limit(0);
+            HugePages::Never
+        }
+        given => given,
+    }
 }
 
 /// The longest backlog that the kernel grants a listening socket, when it tells.

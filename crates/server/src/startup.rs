@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use config::{Config, LogLevel};
 use engine::host::Level;
-use net::process::{self, FileLimit, Title};
+use net::process::{self, FileLimit, HugePages, Title};
 use net::{Clock, Interest, Poller, Signals, Waker};
 use node::start::StartLoad;
 use node::{Node, Outside as _};
@@ -25,7 +25,7 @@ use crate::listeners::Listeners;
 use crate::log::{Log, Role, Sink};
 use crate::outside::Machine;
 use crate::surroundings::Surroundings;
-use crate::threads::{Mailbox, Reaper};
+use crate::threads::{self, Mailbox, Reaper};
 use crate::token::Token;
 use crate::version::{REDIS_VERSION, SKEIN_VERSION};
 
@@ -50,8 +50,10 @@ pub fn run(called: &str, arguments: &[String]) -> ExitCode {
         }
     };
     let log = log_of(&config);
-    // A kernel without huge pages has nothing to switch off.
-    let _ = config.disable_thp.then(process::disable_huge_pages);
+    let huge_pages = match config.disable_thp {
+        true => process::limit_huge_pages(),
+        false => process::huge_pages(),
+    };
     let surroundings = Surroundings::new(called, title);
     if config.daemonize
         && let Err(error) = process::daemonize()
@@ -63,6 +65,14 @@ pub fn run(called: &str, arguments: &[String]) -> ExitCode {
     if let Err(last_words) = limit_clients(&mut config, &log) {
         log.line(Level::Warning, &last_words);
         return ExitCode::FAILURE;
+    }
+    if huge_pages != HugePages::Never
+        && let Err(error) = threads::start_preparer()
+    {
+        log.line(
+            Level::Warning,
+            &format!("Memory will come in small pages only, for want of a thread: {error}"),
+        );
     }
     match start(config, log, surroundings) {
         Ok(server) => match server.run() {

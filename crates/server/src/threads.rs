@@ -145,6 +145,22 @@ impl Reaper {
     }
 }
 
+/// Starts the thread that has memory ready in huge pages before the dataset grows into them.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start_preparer() -> std::io::Result<()> {
+    const NAME: &str = "skein-memory";
+    let prepare = || {
+        process::name_thread(NAME);
+        ds::memory::prepare_huge_pages();
+    };
+    std::thread::Builder::new()
+        .name(NAME.to_owned())
+        .spawn(prepare)
+        .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

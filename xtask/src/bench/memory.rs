@@ -3,6 +3,8 @@
 //! Tables fill in saw-teeth, so each row is measured at eight sizes across one octave: the mean is the figure, and the
 //! worst stands beside it.
 
+use std::time::Duration;
+
 use harness::process::status_kb;
 use harness::{Program, Result, Server};
 
@@ -12,6 +14,8 @@ use super::{Plans, SERVER_CPU, Target, verdict};
 /// Elements at the smallest size; the largest has almost twice as many.
 const ELEMENTS: u64 = 500_000;
 const SIZES: u32 = 8;
+/// How long servers are left alone before they are measured.
+const REST: Duration = Duration::from_millis(400);
 
 struct Row {
     name: &'static str,
@@ -149,6 +153,8 @@ fn figure(plans: &Plans, program: &Program, row: &Row) -> Result<Figure> {
         let commands = elements as u64;
         fill(&mut client, done..commands, row.command)?;
         done = commands;
+        // What a server has ready for more of the same is no cost of an element; ours gives it back when at rest.
+        std::thread::sleep(REST);
         // A small fill may fit into what was resident before.
         let resident = status_kb(server.pid(), "VmRSS")?.saturating_sub(before);
         all.push((resident * 1024) as f64 / commands as f64);

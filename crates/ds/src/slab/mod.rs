@@ -12,11 +12,13 @@
 //! - [`door`]: how blocks come back from other threads; the one piece with a protocol, checked by loom
 //!   (`tests/slab_loom.rs`).
 //! - [`shared`]: pages that nobody uses or owns.
+//! - [`fresh`]: where pages come from, huge ones if there is a thread that prepares them.
 //!
 //! The engine's thread takes and frees nearly all there is. A dataset that another thread loads becomes the engine's page
 //! by page, as it frees blocks of it.
 
 mod door;
+mod fresh;
 mod heap;
 mod page;
 mod shared;
@@ -141,7 +143,13 @@ pub(crate) fn settle() {
         heap.hear();
         heap.tidy();
         shared::cool_some(COOLED);
+        shared::rest(false);
     }
+}
+
+/// Prepares huge pages whenever they will be needed; returns at once if another thread does.
+pub(crate) fn prepare_blocks() {
+    shared::prepare_blocks();
 }
 
 /// Leaves all pages of this thread to others. For threads that have freed a lot and will now sleep.
@@ -157,4 +165,5 @@ pub(crate) fn purge() {
         heap.sift();
     });
     shared::cool_some(usize::MAX);
+    shared::rest(true);
 }

@@ -51,6 +51,8 @@ pub(super) struct Page {
     blocks: Cell<u16>,
     made: Cell<u16>,
     class: Cell<u8>,
+    /// Of the first page of a block: how many pages of that are cold. Under the lock.
+    pub(super) cold_in_block: Cell<u8>,
     /// Whether the page is in a list of full pages. Only the owner writes it.
     full: AtomicBool,
 }
@@ -72,6 +74,7 @@ pub(super) static NO_PAGE: Page = Page {
     blocks: Cell::new(0),
     made: Cell::new(0),
     class: Cell::new(0),
+    cold_in_block: Cell::new(0),
     full: AtomicBool::new(false),
 };
 
@@ -91,7 +94,7 @@ impl Page {
     }
 
     /// Where the blocks are.
-    pub(super) fn memory(&'static self) -> *mut u8 {
+    pub(super) fn memory(&self) -> *mut u8 {
         ptr::from_ref(self).cast_mut().cast::<u8>().map_addr(|address| {
             let index = address % REGION_BYTES / size_of::<Self>();
             (address & !(REGION_BYTES - 1)) + index * PAGE_BYTES

@@ -1,9 +1,9 @@
 //! What threads have in common, under one lock: pages that nobody uses, pages that nobody owns, heaps without a thread.
 //!
 //! ```text
-//!   regions ─► a page never used ─┐                        ┌─► its blocks are used ─► empty ─┬─► warm: memory kept, a few
-//!                                 ├─► page of some heap ───┤                                 └─► cold: memory given back
-//!   warm, cold ───────────────────┘                        └─► its thread ends ─► abandoned ─► adopted by another heap
+//!   fresh memory ─► a page ─┐                        ┌─► its blocks are used ─► empty ─┬─► warm: memory kept, a few
+//!                           ├─► page of some heap ───┤                                 └─► cold: memory given back
+//!   warm, cold ─────────────┘                        └─► its thread ends ─► abandoned ─► adopted by another heap
 //! ```
 //!
 //! The lock is taken once for a page of 64 KiB, and for moments.
@@ -12,26 +12,34 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use super::fresh::{Block, Fresh};
 use super::heap::Heap;
-use super::page::{List, PAGE_BYTES, Page, REGION_BYTES, REGION_PAGES};
+use super::page::{List, PAGE_BYTES, Page};
 use crate::size::CLASSES;
 
 /// Memory of empty pages is kept up to this share of those in use, and up to this number.
 const WARM_SHARE: usize = 512;
 const WARM_PAGES: usize = 4;
 
+/// So many pages make a class one with many: what is unused of the last one is little beside them.
+const MANY_PAGES: u32 = 64;
+
+/// A huge page is begun although there are cold pages if those are at most this share of what is in use.
+const COLD_SHARE: usize = 8;
+
 struct Shared {
     warm: List,
     warm_pages: usize,
     cold: List,
-    /// Pages of heaps.
+    cold_pages: usize,
+    fresh: Fresh,
+    /// Pages that are neither empty nor fresh, and of them those of each class.
     pages: usize,
-    /// The youngest region, and how many of its pages have been used.
-    region: *mut u8,
-    used: usize,
+    class_pages: [u32; CLASSES],
     abandoned: [List; CLASSES],
     abandoned_full: List,
     idle: Cell<Option<&'static Heap>>,
@@ -44,9 +52,10 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared {
     warm: List::new(),
     warm_pages: 0,
     cold: List::new(),
+    cold_pages: 0,
+    fresh: Fresh::new(),
     pages: 0,
-    region: ptr::null_mut(),
-    used: REGION_PAGES,
+    class_pages: [0; CLASSES],
     abandoned: [const { List::new() }; CLASSES],
     abandoned_full: List::new(),
     idle: Cell::new(None),
@@ -60,23 +69,47 @@ fn lock() -> MutexGuard<'static, Shared> {
 }
 
 impl Shared {
-    fn take_empty(&mut self) -> Option<&'static Page> {
+    /// An empty page, for blocks of a class.
+    fn take_empty(&mut self, class: usize) -> Option<&'static Page> {
         if let Some(page) = self.warm.pop() {
             self.warm_pages -= 1;
             return Some(page);
         }
-        if let Some(page) = self.cold.pop() {
+        if self.class_pages[class] >= MANY_PAGES
+            && self.cold_pages * COLD_SHARE <= self.pages
+            && let Some(page) = self.fresh.take_huge()
+        {
             return Some(page);
         }
-        if self.used == REGION_PAGES {
-            self.region = map_region()?;
-            // The first is where pages are described.
-            self.used = 1;
+        if let Some(page) = self.cold.pop() {
+            self.cold_pages -= 1;
+            Block::of(page).count_cold(-1);
+            return Some(page);
         }
-        let memory = self.region.wrapping_add(self.used * PAGE_BYTES);
-        self.used += 1;
-        // SAFETY: the beginning of a page in a region.
-        Some(unsafe { Page::of(memory) })
+        self.fresh.take_plain()
+    }
+
+    /// Takes a page without memory.
+    fn put_cold(&mut self, page: &'static Page) {
+        self.cold.push(page);
+        self.cold_pages += 1;
+        let block = Block::of(page);
+        if block.count_cold(1) {
+            for page in block.pages() {
+                self.cold.remove(page);
+                self.cold_pages -= 1;
+                block.count_cold(-1);
+            }
+            self.fresh.put_block(block);
+        }
+    }
+
+    /// Gives back what is resident and no page: if nobody seems to need it, or in any case.
+    fn rest(&mut self, in_any_case: bool) {
+        let mut left = self.fresh.rest(if in_any_case { None } else { Some(self.pages) });
+        while let Some(page) = left.take_page() {
+            self.put_cold(page);
+        }
     }
 
     fn abandoned(&self, page: &Page) -> &List {
@@ -85,29 +118,6 @@ impl Shared {
         } else {
             &self.abandoned[page.class()]
         }
-    }
-}
-
-/// Zeros, aligned to their size.
-fn map_region() -> Option<*mut u8> {
-    const SPARE: usize = REGION_BYTES - PAGE_BYTES;
-    let (access, flags) = (
-        ProtFlags::READ | ProtFlags::WRITE,
-        MapFlags::PRIVATE | MapFlags::NORESERVE,
-    );
-    // SAFETY: new mappings, at an address that the kernel chooses; the ends that are unmapped nobody has seen.
-    unsafe {
-        let start = rustix::mm::mmap_anonymous(ptr::null_mut(), REGION_BYTES + SPARE, access, flags).ok()?;
-        let start = start.cast::<u8>();
-        let before = start.addr().next_multiple_of(REGION_BYTES) - start.addr();
-        let region = start.wrapping_add(before);
-        if before > 0 {
-            let _ = rustix::mm::munmap(start.cast(), before);
-        }
-        if before < SPARE {
-            let _ = rustix::mm::munmap(region.wrapping_add(REGION_BYTES).cast(), SPARE - before);
-        }
-        Some(region)
     }
 }
 
@@ -123,24 +133,24 @@ pub(super) fn page(heap: &'static Heap, class: usize, class_bytes: usize) -> Opt
     let page = match shared.abandoned[class].pop() {
         Some(page) => page,
         None => {
-            let page = shared.take_empty()?;
+            let page = shared.take_empty(class)?;
+            shared.pages += 1;
+            shared.class_pages[class] += 1;
             page.begin(class_bytes);
             page
         }
     };
-    shared.pages += 1;
     page.door.pass_to(ptr::from_ref(heap).cast_mut());
     Some(page)
 }
 
 /// Makes `heap` the owner of a page that has none; false if another was faster.
 pub(super) fn adopt(page: &'static Page, heap: &'static Heap) -> bool {
-    let mut shared = lock();
+    let shared = lock();
     if !page.door.owner().is_null() {
         return false;
     }
     shared.abandoned(page).remove(page);
-    shared.pages += 1;
     page.door.pass_to(ptr::from_ref(heap).cast_mut());
     true
 }
@@ -154,8 +164,7 @@ pub(super) fn abandon(page: &'static Page) {
             return;
         }
     }
-    let mut shared = lock();
-    shared.pages -= 1;
+    let shared = lock();
     page.door.pass_to(ptr::null_mut());
     shared.abandoned(page).push(page);
 }
@@ -164,6 +173,7 @@ pub(super) fn abandon(page: &'static Page) {
 pub(super) fn give_back(page: &'static Page) {
     let mut shared = lock();
     shared.pages -= 1;
+    shared.class_pages[page.class()] -= 1;
     page.door.pass_to(ptr::null_mut());
     if shared.warm_pages < WARM_PAGES.max(shared.pages / WARM_SHARE) {
         shared.warm_pages += 1;
@@ -172,7 +182,35 @@ pub(super) fn give_back(page: &'static Page) {
     }
     drop(shared);
     cool(page);
-    lock().cold.push(page);
+    lock().put_cold(page);
+}
+
+/// Gives back memory that is resident and no page: what seems not to be needed soon, or all of it.
+pub(super) fn rest(all: bool) {
+    lock().rest(all);
+}
+
+/// Bytes that are resident and no page.
+#[cfg(test)]
+pub(super) fn bytes_beyond_need() -> usize {
+    lock().fresh.bytes_beyond_need()
+}
+
+/// Prepares blocks whenever they will be needed, until the process ends. Returns if another thread does already.
+pub(super) fn prepare_blocks() {
+    if !lock().fresh.set_preparer(thread::current()) {
+        return;
+    }
+    loop {
+        let block = lock().fresh.begin_preparing();
+        match block {
+            Some(block) => {
+                block.populate();
+                lock().fresh.end_preparing(block);
+            }
+            None => thread::park(),
+        }
+    }
 }
 
 /// Gives the memory of empty pages back to the kernel, of so many at most.
@@ -183,7 +221,7 @@ pub(super) fn cool_some(pages: usize) {
         shared.warm_pages -= 1;
         drop(shared);
         cool(page);
-        lock().cold.push(page);
+        lock().put_cold(page);
     }
 }
 
@@ -201,11 +239,10 @@ pub(super) fn adopt_returned(heap: &'static Heap, mut take_in: impl FnMut(&'stat
     };
     for class in 0..=CLASSES {
         loop {
-            let mut shared = lock();
+            let shared = lock();
             let list = shared.abandoned.get(class).unwrap_or(&shared.abandoned_full);
             let Some(page) = returned(list) else { break };
             list.remove(page);
-            shared.pages += 1;
             page.door.pass_to(ptr::from_ref(heap).cast_mut());
             drop(shared);
             take_in(page);

@@ -107,6 +107,8 @@ fn blocks_keep_what_is_written_and_all_is_counted() {
 fn a_page_holds_as_many_blocks_as_fit_and_is_used_again_when_empty() {
     let _alone = alone();
     for bytes in [8, 24, 232, 520, 1000, 2048, 4096] {
+        // What others left empty would be used first.
+        purge();
         let class = block_bytes(bytes);
         let most = PAGE_BYTES / class;
         let blocks: Vec<_> = (0..3 * most as u64).map(|n| Filled::new(bytes, n)).collect();
@@ -338,4 +340,52 @@ fn memory_goes_back() {
     );
     purge();
     assert!(resident() < before + 8_000_000);
+}
+
+/// A field of `/proc/self/smaps_rollup`, in KiB.
+fn smaps_kb(field: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
+
+#[test]
+#[cfg_attr(slow_checker, ignore = "asks the kernel what is resident")]
+fn many_blocks_lie_in_huge_pages_that_another_thread_prepared() {
+    let _alone = alone();
+    const BYTES: usize = 96;
+    const BLOCKS: u64 = 32 * 1024 * 1024 / BYTES as u64;
+    thread::spawn(prepare_blocks);
+    let filled: Vec<Filled> = (0..BLOCKS)
+        .map(|n| {
+            // As slow as a server under load: the other thread must have a chance on one processor, too.
+            if n % 10_000 == 0 {
+                thread::sleep(std::time::Duration::from_micros(500));
+            }
+            Filled::new(BYTES, n)
+        })
+        .collect();
+    let modes = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    if modes.contains("[madvise]") || modes.contains("[always]") {
+        let huge = smaps_kb("AnonHugePages");
+        assert!(huge > 8 * 1024, "{huge} KiB of 32 MiB");
+    }
+    // At rest nothing stays resident that was only prepared.
+    assert!(shared::bytes_beyond_need() > 0);
+    settle();
+    settle();
+    assert_eq!(shared::bytes_beyond_need(), 0);
+
+    // Dropping checks every byte. Blocks that are empty as a whole come back, and are used again.
+    let pages: BTreeSet<usize> = filled.iter().map(|block| block.page().memory().addr()).collect();
+    drop(filled);
+    purge();
+    let again: Vec<Filled> = (0..BLOCKS).map(|n| Filled::new(BYTES, n)).collect();
+    let known = again
+        .iter()
+        .filter(|block| pages.contains(&block.page().memory().addr()));
+    assert!(known.count() as u64 > BLOCKS / 2);
 }

@@ -15,6 +15,8 @@
 //! writes of the same kind go to another database, so that the program's code is there again as in a server at work, and of
 //! the dataset nothing. `code cold too` leaves those out, and `nothing frozen` is a plain write to compare with.
 //!
+//! As in the server, a thread prepares huge pages, unless the environment has `SMALL_PAGES`.
+//!
 //! `cargo run --release -p skein-node --example bounds -- PART SIZE ROUNDS`, and `cargo xtask bench bounds` for all of it.
 //! What is printed is for that task: tab-separated name, steps, median, longest step, longest single time, all in
 //! nanoseconds; lines that begin with `#` are for people.
@@ -36,6 +38,9 @@ fn main() {
     let (Some(part), Some(size), Some(rounds)) = (words.first(), number(1), number(2)) else {
         return eprintln!("bounds PART SIZE ROUNDS");
     };
+    if std::env::var_os("SMALL_PAGES").is_none() {
+        std::thread::spawn(ds::memory::prepare_huge_pages);
+    }
     match part.as_str() {
         "snapshot" => snapshot::run(size, rounds),
         "growth" => growth::run(size, rounds),
