@@ -22,8 +22,9 @@ use base::Rng;
 
 use crate::account::{Account, Ledger};
 use crate::entry::{Entry, upper, with_upper};
+use crate::hash::KeyHash;
 use crate::object::Container;
-use crate::seq::{Descent, Item, Iter, IterBack, Point, Present, Seq};
+use crate::seq::{Descent, Item, Iter, IterBack, Kept, Point, Present, Seq};
 use crate::table::{Table, side_by_side};
 
 /// A reference to an entry that the table next to it holds, with a mark in the upper part of the address.
@@ -261,14 +262,21 @@ impl Zset {
     /// Gives `member` this score, whether it was there or not.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
         // Nothing is left alone.
-        self.update(member, |_| Some(score))
+        self.update(member, Foreseen::default(), |_| Some(score))
             .map_or(Placed::Unchanged, |(placed, _)| placed)
     }
 
     /// Gives `member` the score that `decide` makes of the one it has, or of none. Gives what that did, and the score; or
     /// nothing if `decide` leaves the member alone.
-    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<(Placed, f64)> {
-        let hash = self.members.hash(member);
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        foreseen: Foreseen<'_>,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<(Placed, f64)> {
+        let hash = foreseen.hash.unwrap_or_else(|| self.members.hash(member));
+        debug_assert_eq!(hash, self.members.hash(member), "the hash of another member");
+        let (from, to) = (foreseen.ways.map(|ways| &ways.from), foreseen.ways.map(|ways| &ways.to));
         let Self { members, order, ledger } = self;
         let spot = members.spot(member, hash);
         let old = spot.entry().map(|entry| (score_of(entry), entry.as_raw()));
@@ -276,14 +284,14 @@ impl Zset {
         let there = Place { score, member };
         let store = || Ranked::to(spot.set_text(&score.to_le_bytes()));
         let Some((old, entry)) = old else {
-            order.insert_at_point(there.point(), ledger, store);
+            order.insert_at_point(there.point(), to, ledger, store);
             return Some((Placed::Added, score));
         };
         if score == old {
             return Some((Placed::Unchanged, score));
         }
         let here = Place { score: old, member };
-        order.shift(here.present(entry), there.point(), ledger, store);
+        order.shift((here.present(entry), there.point()), (from, to), ledger, store);
         Some((Placed::Moved(old), score))
     }
 
@@ -298,16 +306,21 @@ impl Zset {
         Some(score)
     }
 
-    /// The search for where members of this score are in the order: to be taken down beside others.
-    #[must_use]
-    pub fn towards(&self, score: f64) -> Option<TowardsPlace<'_>> {
-        Descent::new(&self.order, sort_key(score), false).map(TowardsPlace)
-    }
-
-    /// As [`Self::towards`], for where a member would be that gets this score.
-    #[must_use]
-    pub fn towards_new(&self, score: f64) -> Option<TowardsPlace<'_>> {
-        Descent::new(&self.order, sort_key(score), true).map(TowardsPlace)
+    /// The searches for where members of the one score are in the order, and where a member would be that gets the other:
+    /// to be taken down beside others. The ways they find are kept.
+    #[inline]
+    pub fn towards<'a>(
+        &'a self,
+        old: Option<f64>,
+        new: Option<f64>,
+        ways: &'a mut Ways,
+    ) -> [Option<TowardsPlace<'a>>; 2] {
+        let Ways { from, to } = ways;
+        let search = |score: f64, compares, kept| Descent::new(&self.order, sort_key(score), compares, kept);
+        [
+            old.and_then(|score| search(score, false, from)).map(TowardsPlace),
+            new.and_then(|score| search(score, true, to)).map(TowardsPlace),
+        ]
     }
 
     /// Takes out the member of this rank.
@@ -346,6 +359,22 @@ impl Zset {
             unsafe { self.members.delete_entry(item.0) };
         }
     }
+}
+
+/// The ways in the order that were found while memory was asked for them: to where a member is, and to where it will be.
+#[derive(Debug, Default)]
+pub struct Ways {
+    from: Kept<Ranked>,
+    to: Kept<Ranked>,
+}
+
+/// What is known of a member before it is looked up, to be used again. Ways may have become wrong, and be those of others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Foreseen<'a> {
+    /// Its hash, which must be right.
+    pub hash: Option<KeyHash>,
+    /// Where its places were when that was looked for.
+    pub ways: Option<&'a Ways>,
 }
 
 /// A search that asks the processor for places in the order of a large sorted set, a step at a time.
@@ -545,6 +574,102 @@ mod tests {
             }
             assert_eq!(account.frozen_bytes(), 0);
         }
+    }
+
+    /// Ways are found for many changes before the first is made, as for a wave of requests: many of them are wrong by the time
+    /// that they are gone, and the nodes on them gone.
+    #[test]
+    fn ways_that_were_kept_do_no_harm() {
+        for seed in 0..if cfg!(slow_checker) { 3 } else { 24 } {
+            let mut rng = Rng::new(seed);
+            let account = Arc::new(Account::default());
+            let mut zset = Zset::new(Table::new(Arc::new(Hasher::new(seed)), account.clone()));
+            let mut model = Model::new();
+            let mut frozen = None;
+            let scores = *rng.pick(&[3, 100, 1000, 100_000]);
+            let mut ways: Vec<Ways> = (0..16).map(|_| Ways::default()).collect();
+            let mut gone = 0;
+            for round in 0..if cfg!(slow_checker) { 150 } else { 600 } {
+                let members = if round % 200 < 120 { 8000 } else { 3000 };
+                let changes: Vec<(Vec<u8>, f64)> = (0..16)
+                    .map(|_| (rng.below(members).to_le_bytes().to_vec(), rng.below(scores) as f64))
+                    .collect();
+                let mut searches: Vec<_> = ways
+                    .iter_mut()
+                    .zip(&changes)
+                    .flat_map(|(ways, (member, score))| zset.towards(zset.score(member), Some(*score), ways))
+                    .collect();
+                TowardsPlace::take_down(&mut searches);
+                for ((member, score), ways) in changes.iter().zip(&ways) {
+                    match rng.below(40) {
+                        0 if frozen.is_none() => {
+                            let fork = zset.fork();
+                            frozen = Some((mem::replace(&mut zset, fork), model.clone()));
+                        }
+                        0 => {
+                            let (old, expected): (Zset, Model) = frozen.take().unwrap();
+                            assert_eq!(listed(&old), sorted(&expected));
+                            old.release();
+                        }
+                        1 => {
+                            let start = rng.below(zset.len() + 1);
+                            let end = zset.len().min(start + rng.below(100));
+                            for (member, _) in &sorted(&model)[start as usize..end as usize] {
+                                model.remove(member);
+                            }
+                            zset.remove_range(start, end);
+                        }
+                        2..10 => assert_eq!(zset.remove(member), model.remove(member)),
+                        _ => {}
+                    }
+                    gone += usize::from(!ways.to.leads(&zset.order));
+                    let foreseen = Foreseen {
+                        hash: Some(zset.members.hash(member)),
+                        ways: Some(ways),
+                    };
+                    zset.update(member, foreseen, |_| Some(*score));
+                    model.insert(member.clone(), *score);
+                }
+                if round % 50 == 49 {
+                    check(&zset, &model, &mut rng);
+                }
+            }
+            check(&zset, &model, &mut rng);
+            assert!(gone > 100, "{gone} ways were wrong");
+            drop(zset);
+            if let Some((old, _)) = frozen {
+                old.release();
+            }
+            assert_eq!(account.frozen_bytes(), 0);
+        }
+    }
+
+    /// A way lasts as long as no inner node changes: over changes within leaves, and until one splits.
+    #[test]
+    fn ways_last_while_inner_nodes_do() {
+        let mut zset = Zset::new(Table::new(Arc::new(Hasher::new(1)), Arc::default()));
+        for at in 0..5000u64 {
+            let at = at * 37 % 5000;
+            zset.insert(&at.to_le_bytes(), (at * 100) as f64);
+        }
+        let mut ways = Ways::default();
+        let mut searches = zset.towards(Some(1000.0 * 100.0), Some(2000.0 * 100.0 + 50.0), &mut ways);
+        TowardsPlace::take_down(&mut searches);
+        assert!(ways.from.leads(&zset.order) && ways.to.leads(&zset.order));
+        let foreseen = Foreseen {
+            hash: None,
+            ways: Some(&ways),
+        };
+        let moved = zset.update(&1000u64.to_le_bytes(), foreseen, |_| Some(200_050.0));
+        assert_eq!(moved, Some((Placed::Moved(100_000.0), 200_050.0)));
+        assert!(
+            ways.to.leads(&zset.order),
+            "a change of two leaves is none of inner nodes"
+        );
+        for at in 0..100u64 {
+            zset.insert(&(10_000 + at).to_le_bytes(), 200_051.0);
+        }
+        assert!(!ways.to.leads(&zset.order), "a leaf has split");
     }
 
     /// Marks are of use only while a leaf's scale suits its scores, whatever these are and however they come to be there.

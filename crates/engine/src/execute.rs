@@ -12,7 +12,7 @@ mod deliver;
 mod on_keys;
 mod straight;
 
-use crate::ahead::Ahead;
+use crate::ahead::Noted;
 use crate::blocking::Chance;
 use crate::commands::migrate::Pending;
 use crate::error::{Error, quoted};
@@ -30,7 +30,6 @@ use crate::table::{CommandId, CommandTable, Lookup};
 use crate::tracking::Tracking;
 use account::without_secrets;
 use base::Now;
-use keyspace::KeyHash;
 use on_keys::{Seen, run_on_keys};
 use resp::{Args, OwnedArgs, Reply};
 
@@ -85,8 +84,6 @@ pub struct Engine {
     own_pushes: Vec<u8>,
     /// What it was told of keys that it caches and changed: this follows the reply.
     pub(crate) own_invalid: Vec<u8>,
-    /// What requests that are parsed but not yet run will look up.
-    pub(crate) ahead: Ahead,
 }
 
 impl Engine {
@@ -118,7 +115,6 @@ impl Engine {
             channel: Vec::new(),
             own_pushes: Vec::new(),
             own_invalid: Vec::new(),
-            ahead: Ahead::default(),
         }
     }
 
@@ -247,7 +243,7 @@ impl Engine {
     }
 
     /// Runs a command of the primary's stream: like [`Self::execute_known`], but past all gates, and nobody is answered.
-    /// `judge` sees the reply. The hash of word 1 need not be known.
+    /// `judge` sees the reply. Nothing need be known of it.
     ///
     /// # Errors
     /// When the command does not exist, or not with so many words.
@@ -255,7 +251,7 @@ impl Engine {
         &mut self,
         host: &mut dyn Host,
         id: SessionId,
-        (lookup, hash): (Lookup, Option<KeyHash>),
+        (lookup, noted): (Lookup, Option<Noted>),
         args: Args<'_>,
         judge: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Error> {
@@ -265,7 +261,7 @@ impl Engine {
         if session.transaction.is_some() && self.queues(id, command) {
             self.queue(id, command, args);
         } else {
-            self.data.know_key(args, hash);
+            self.data.know_key(args, noted);
             self.run_top_level(host, id, command, args);
             self.data.known_key = None;
         }

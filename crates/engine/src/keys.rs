@@ -11,6 +11,7 @@
 //! it from its clients; to the primary's stream every key is alive.
 
 use crate::access::stamp;
+use crate::ahead::{Ahead, KnownMember, Noted};
 use crate::blocking::Blocking;
 use crate::error::{Error, Result};
 use crate::host::Notice;
@@ -64,6 +65,8 @@ pub struct Data {
     pub expiry_paused: bool,
     /// Events as they happen, when somebody records them.
     pub recorded_events: Option<Vec<String>>,
+    /// What is known of the requests that run next.
+    pub(crate) ahead: Ahead,
     /// The key whose hash is known, while a request with it runs.
     pub(crate) known_key: Option<KnownKey>,
 }
@@ -73,7 +76,7 @@ pub(crate) struct KnownKey {
     /// Where its bytes are. As long as the request runs nothing else can be there.
     address: usize,
     len: usize,
-    hash: KeyHash,
+    noted: Noted,
 }
 
 impl Data {
@@ -97,6 +100,7 @@ impl Data {
             replica_expiring: BTreeMap::new(),
             expiry_paused: false,
             recorded_events: None,
+            ahead: Ahead::default(),
             known_key: None,
         }
     }
@@ -105,19 +109,27 @@ impl Data {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
         match &self.known_key {
-            Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.hash,
+            Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.noted.key,
             _ => self.keyspace.hash(key),
         }
     }
 
-    /// A request begins to run, the hash of whose word 1 may be known. Forget it with the request.
+    /// A request begins to run, of which something may be known. Forget it with the request.
     #[inline]
-    pub(crate) fn know_key(&mut self, args: Args<'_>, hash: Option<KeyHash>) {
-        self.known_key = hash.zip(args.try_get(1)).map(|(hash, key)| KnownKey {
+    pub(crate) fn know_key(&mut self, args: Args<'_>, noted: Option<Noted>) {
+        self.known_key = noted.zip(args.try_get(1)).map(|(noted, key)| KnownKey {
             address: key.as_ptr().addr(),
             len: key.len(),
-            hash,
+            noted,
         });
+    }
+
+    /// What is known of a member that the request that runs names.
+    #[inline]
+    pub(crate) fn known_member(&self, member: &[u8]) -> KnownMember {
+        let hint = self.known_key.as_ref().and_then(|known| known.noted.hint);
+        let known = hint.and_then(|hint| self.ahead.known(hint, member));
+        known.unwrap_or_default()
     }
 
     /// Deletes a key because its time has passed, and says so to watchers, replicas and listeners.

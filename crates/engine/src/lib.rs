@@ -43,6 +43,7 @@ pub mod testing;
 pub mod tracking;
 pub mod watch;
 
+pub use ahead::Noted;
 pub use arguments::ArgsExt;
 pub use error::{Error, Result};
 pub use execute::{Engine, Flow};

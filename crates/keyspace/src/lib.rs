@@ -35,7 +35,7 @@ pub use ds::list::NodeRef as ListNode;
 pub use ds::listpack::{self, Listpack};
 pub use ds::table::{Descent, Expired, Sampled};
 pub use ds::value::INLINE_BYTES_MAX;
-pub use ds::zset::{Placed, TowardsPlace, score_of};
+pub use ds::zset::{Foreseen, Placed, TowardsPlace, Ways, score_of};
 pub use ds::{
     Bytes, ChunkedString, Encoding, Entry, FrozenEntry, Hasher, KeyHash, NewValue, Object, ObjectMut, Pack, PackMut,
     Removed, StringMut, Table, Type, ValueMut, ValueRef,

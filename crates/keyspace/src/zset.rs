@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use base::{Rng, number};
 use ds::listpack::{self, Listpack, Value};
-use ds::zset::{Downwards, Placed, Upwards};
+use ds::zset::{Downwards, Foreseen, Placed, Upwards};
 use ds::{Bytes, Entry, NewValue, Object, ObjectMut, Pack, Table, ValueMut, ValueRef, Zset};
 
 use crate::Encodings;
@@ -375,15 +375,20 @@ impl<'a> ZsetMut<'a> {
     /// Gives `member` this score, which is not NaN, whether it is there or not.
     pub fn insert(&mut self, member: &[u8], score: f64) -> Placed {
         // Nothing is left alone.
-        self.update(member, |_| Some(score))
+        self.update(member, Foreseen::default(), |_| Some(score))
             .map_or(Placed::Unchanged, |(placed, _)| placed)
     }
 
     /// Gives `member` the score, which is not NaN, that `decide` makes of the one it has, or of none. Gives what that did,
     /// and the score; or nothing if `decide` leaves the member alone.
-    pub fn update(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) -> Option<(Placed, f64)> {
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        foreseen: Foreseen<'_>,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Option<(Placed, f64)> {
         let ZsetRef::Pack(pack) = self.get() else {
-            return self.change(|zset| zset.update(member, decide));
+            return self.change(|zset| zset.update(member, foreseen, decide));
         };
         let Some(at) = pack.find(member, 1) else {
             let score = decide(None)?;

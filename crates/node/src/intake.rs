@@ -13,10 +13,9 @@
 //! and what was parsed of a session that then takes no more is parsed again when its time comes.
 
 use crate::node::Node;
-use engine::KeyHash;
 use engine::session::Kind;
 use engine::table::Lookup;
-use engine::{Flow, SessionId};
+use engine::{Flow, Noted, SessionId};
 use resp::{Argv, Limits, Parsed, Parser};
 use std::ops::Range;
 
@@ -92,8 +91,8 @@ struct Request {
     /// What the parser said of it.
     parsed: Parsed,
     lookup: Lookup,
-    /// The hash of its first key, where that is known.
-    hash: Option<KeyHash>,
+    /// What is known of it until it runs.
+    noted: Option<Noted>,
     /// Where it begins.
     at: usize,
 }
@@ -126,7 +125,7 @@ impl Wave {
                 argv: Argv::new(),
                 parsed: Parsed::Incomplete,
                 lookup: Lookup::Unknown,
-                hash: None,
+                noted: None,
                 at: 0,
             });
         }
@@ -226,10 +225,10 @@ impl Node {
                     let args = request.argv.args(rest);
                     request.lookup = self.engine.look_up(args);
                     if !self.engine.only_uses_keys(request.lookup) {
-                        request.hash = None;
+                        request.noted = None;
                         return Pause::Closed;
                     }
-                    request.hash = self.engine.note_ahead(db, request.lookup, args);
+                    request.noted = self.engine.note_ahead(db, request.lookup, args);
                 }
                 Parsed::Empty { consumed } => progress.parsed += consumed,
                 Parsed::Incomplete => {
@@ -283,8 +282,8 @@ impl Node {
             }
             match request.parsed {
                 Parsed::Command { consumed } if straight => {
-                    let (lookup, hash) = (request.lookup, request.hash);
-                    match self.engine.execute_straight(&mut self.state, id, lookup, args, hash) {
+                    let (lookup, noted) = (request.lookup, request.noted);
+                    match self.engine.execute_straight(&mut self.state, id, lookup, args, noted) {
                         Flow::Done => {}
                         Flow::Postponed => return progress.stop(request.at),
                         Flow::Blocked | Flow::Close => {

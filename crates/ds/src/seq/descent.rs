@@ -1,12 +1,54 @@
 //! Searches by sort key that go down side by side, so that their cache misses pass together; see
 //! [`crate::table::Descent`] for the same in a table.
 //!
-//! Nothing is found: what is looked up after that is in the cache.
-
-use std::marker::PhantomData;
+//! Nothing is found for certain: what is looked up after that is in the cache. The way to the leaf is [kept](Kept), and need
+//! not be looked for again by whoever goes there while the sequence has the same [stamp](super::Seq::stamp).
 
 use super::node::{CHILDREN, HEADER_BYTES, ITEMS, LEN_MAX, Node};
+use super::way::Way;
 use super::{Item, Seq};
+
+/// The way that a search found, to the leaf where items of a sort key are or would be.
+///
+/// It says nothing of how long it lasts: nobody goes it who has not compared the stamp.
+pub struct Kept<T: Item> {
+    /// Of the sequence, when the search began.
+    stamp: u64,
+    way: Option<Way<T>>,
+}
+
+// SAFETY: it is addresses, which are followed by the sequence with this stamp alone.
+unsafe impl<T: Item> Send for Kept<T> {}
+// SAFETY: as above; it is changed through `&mut` alone.
+unsafe impl<T: Item> Sync for Kept<T> {}
+
+impl<T: Item> Kept<T> {
+    /// The way, if it was found under this stamp.
+    #[inline]
+    pub(super) fn way(&self, stamp: u64) -> Option<Way<T>> {
+        self.way.filter(|_| stamp != 0 && self.stamp == stamp)
+    }
+}
+
+#[cfg(test)]
+impl<T: Item> Kept<T> {
+    /// Whether there is a way that the sequence would go.
+    pub(crate) fn leads(&self, seq: &Seq<T>) -> bool {
+        self.way(seq.stamp()).is_some()
+    }
+}
+
+impl<T: Item> Default for Kept<T> {
+    fn default() -> Self {
+        Self { stamp: 0, way: None }
+    }
+}
+
+impl<T: Item> std::fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
 
 /// A search for the leaf in which items of a sort key are, or would be, on its way there.
 pub struct Descent<'a, T: Item> {
@@ -15,7 +57,8 @@ pub struct Descent<'a, T: Item> {
     stage: Stage,
     /// Whether items with this key will be compared with another.
     compares: bool,
-    seq: PhantomData<&'a Seq<T>>,
+    /// Where the way is kept. The sequence is borrowed as long.
+    kept: &'a mut Kept<T>,
 }
 
 /// What has been asked of memory.
@@ -33,16 +76,19 @@ enum Stage {
 
 impl<'a, T: Item> Descent<'a, T> {
     /// A search that begins at the root; none in an empty sequence. `compares` if it is for a place among items that may
-    /// have the same key, so that what these refer to will be looked at.
+    /// have the same key, so that what these refer to will be looked at. The way goes to `kept`.
     #[must_use]
-    pub fn new(seq: &'a Seq<T>, key: u64, compares: bool) -> Option<Self> {
-        let node = seq.root?;
+    #[inline]
+    pub fn new(seq: &'a Seq<T>, key: u64, compares: bool, kept: &'a mut Kept<T>) -> Option<Self> {
+        let root = seq.root?;
+        kept.stamp = seq.stamp();
+        kept.way = Some(Way::new(root));
         Some(Self {
-            node,
+            node: root,
             key,
-            stage: if node.is_leaf() { Stage::Leaf } else { Stage::Keys },
+            stage: if root.is_leaf() { Stage::Leaf } else { Stage::Keys },
             compares,
-            seq: PhantomData,
+            kept,
         })
     }
 
@@ -52,8 +98,7 @@ impl<'a, T: Item> Descent<'a, T> {
         let node = self.node;
         match self.stage {
             Stage::Keys => {
-                let after = node.keys().partition_point(|first| *first <= self.key);
-                let at = after.max(1) - 1;
+                let at = self.towards(node);
                 node.prefetch_child(at);
                 if node.level() > 1 {
                     // There are few such nodes: all of them are near.
@@ -62,23 +107,36 @@ impl<'a, T: Item> Descent<'a, T> {
                 } else {
                     self.stage = Stage::Child(at);
                 }
+                true
             }
             Stage::Child(at) => {
                 self.node = node.child(at);
                 self.node.prefetch_leaf(node.items_below()[at]);
                 self.stage = Stage::Leaf;
-                return self.compares;
+                self.compares
             }
             Stage::Leaf => {
                 if T::MARKED && self.compares {
                     prefetch_equal(node, self.key);
                 }
                 self.stage = Stage::Arrived;
-                return false;
+                false
             }
-            Stage::Arrived => return false,
+            Stage::Arrived => false,
         }
-        true
+    }
+
+    /// The child to go to, and that step kept; where the key alone does not tell, nothing is kept.
+    #[inline]
+    fn towards(&mut self, node: Node<T>) -> usize {
+        let keys = node.keys();
+        let next = keys.partition_point(|first| *first < self.key).max(1);
+        let sure = keys.get(next).is_none_or(|first| *first > self.key);
+        let kept = &mut self.kept.way;
+        if !(sure && kept.as_mut().is_some_and(|way| way.step(node, next - 1))) {
+            *kept = None;
+        }
+        next - 1
     }
 }
 
@@ -107,8 +165,9 @@ impl<T: Item> Node<T> {
     #[inline]
     fn prefetch_bytes(self, bytes: usize) {
         const LINE_BYTES: usize = 64;
-        for at in (0..bytes).step_by(LINE_BYTES) {
-            crate::entry::prefetch(self.address().wrapping_add(at));
+        let lines = bytes.div_ceil(LINE_BYTES);
+        for line in 0..lines {
+            crate::entry::prefetch(self.address().wrapping_add(line * LINE_BYTES));
         }
     }
 }

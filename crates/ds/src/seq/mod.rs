@@ -21,13 +21,15 @@ mod seek;
 mod tests;
 mod way;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::account::{Account, Ledger};
 use edit::Ends;
 use node::Node;
 use seek::{At, Before, Seek};
 use way::Way;
 
-pub use descent::Descent;
+pub use descent::{Descent, Kept};
 pub use iter::{Iter, IterBack};
 pub use seek::{Point, Present};
 
@@ -92,6 +94,8 @@ pub struct Seq<T: Item> {
     root: Option<Node<T>>,
     len: u64,
     weight: u64,
+    /// See [`Self::stamp`].
+    stamp: u64,
 }
 
 // SAFETY: nodes are counted by atomics and changed only by a holder who is alone; items are `Send` and `Sync`.
@@ -113,6 +117,22 @@ impl<T: Item> Seq<T> {
             root: None,
             len: 0,
             weight: 0,
+            stamp: 0,
+        }
+    }
+
+    /// A number that no other sequence has but forks of this one; 0 where none is given. As long as it is the same, so are
+    /// the inner nodes and their children, but that a leaf may have become another block.
+    fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Inner nodes change.
+    fn restamp(&mut self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        // Nobody keeps ways to anything else.
+        if T::MARKED {
+            self.stamp = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         }
     }
 
@@ -253,30 +273,47 @@ impl<T: Item> Seq<T> {
         self.insert_at(Before(index), item, ledger);
     }
 
-    /// Puts what `make` gives in at a point. The way there comes out of memory meanwhile.
+    /// The way down to the leaf in which a place with this sort key is: the one kept, if it is still right, or found anew.
+    /// None if others hold a node of it.
+    #[inline]
+    fn way_to(&self, key: u64, seek: &mut impl Seek<T>, kept: Option<&Kept<T>>) -> Option<Way<T>> {
+        let root = self.root?;
+        // Of the same stamp: the nodes before the leaf are this sequence's.
+        if let Some(mut way) = kept.and_then(|kept| kept.way(self.stamp))
+            && way.rejoin(key)
+        {
+            return Some(way);
+        }
+        let mut way = Way::new(root);
+        way.descend(seek).then_some(way)
+    }
+
+    /// Puts what `make` gives in at a point. The way there comes out of memory meanwhile, if none was kept.
     pub fn insert_at_point<B: Fn(&T) -> bool + Copy>(
         &mut self,
         point: Point<B>,
+        kept: Option<&Kept<T>>,
         ledger: &mut Ledger,
         make: impl FnOnce() -> T,
     ) {
         let mut seek = point;
-        let mut way = self.root.map(Way::new);
-        let there = way.as_mut().is_some_and(|way| way.descend(&mut seek));
+        let way = self.way_to(point.key, &mut seek, kept);
         let item = make();
-        match &mut way {
-            Some(way) if there && way.has_room() => {
+        if let Some(mut way) = way {
+            // SAFETY: the root's reference is ours.
+            if unsafe { way.make_room(ledger) } {
                 way.arrive(seek);
-                self.insert_by_way(way, item);
+                return self.insert_by_way(&way, item);
             }
-            _ => self.insert_by_steps(point, item, ledger),
         }
+        self.insert_by_steps(point, item, ledger);
     }
 
     fn insert_at(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
         if let Some(root) = self.root {
             let mut way = Way::new(root);
-            if way.down(seek) && way.has_room() {
+            // SAFETY: the root's reference is ours.
+            if way.down(seek) && unsafe { way.make_room(ledger) } {
                 return self.insert_by_way(&way, item);
             }
         }
@@ -294,6 +331,7 @@ impl<T: Item> Seq<T> {
 
     /// As [`Self::insert_at`], where nodes are shared or a leaf is full.
     fn insert_by_steps(&mut self, seek: impl Seek<T>, item: T, ledger: &mut Ledger) {
+        self.restamp();
         self.weight += item.weight();
         self.len += 1;
         let mut root = self.root.take().unwrap_or_else(|| Node::new(0, 1, ledger));
@@ -334,12 +372,13 @@ impl<T: Item> Seq<T> {
             let mut way = Way::new(root);
             if way.down(seek) && way.has_spare() {
                 // SAFETY: the root's reference is ours; there is an item, and others in its leaf.
-                let item = unsafe { way.remove() };
+                let item = unsafe { way.remove(ledger) };
                 self.len -= 1;
                 self.weight -= item.weight();
                 return item;
             }
         }
+        self.restamp();
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
@@ -353,25 +392,33 @@ impl<T: Item> Seq<T> {
     /// Moves an item that is there to the point where it belongs with another sort key: puts what `renew` gives there.
     /// Items weigh the same, and need no giving up. All looking at items is done before `renew` is called, which may change
     /// what they refer to, or else after the item has been taken out.
-    pub fn shift<I, U, B>(&mut self, item: Present<I, U>, to: Point<B>, ledger: &mut Ledger, renew: impl FnOnce() -> T)
-    where
+    /// The ways to both places may have been kept.
+    pub fn shift<I, U, B>(
+        &mut self,
+        (item, to): (Present<I, U>, Point<B>),
+        (kept_from, kept_to): (Option<&Kept<T>>, Option<&Kept<T>>),
+        ledger: &mut Ledger,
+        renew: impl FnOnce() -> T,
+    ) where
         I: Fn(&T) -> bool + Copy,
         U: Fn(&T) -> bool + Copy,
         B: Fn(&T) -> bool + Copy,
     {
-        if let Some(root) = self.root {
-            let (mut item, mut to) = (item, to);
-            let (mut from, mut there) = (Way::new(root), Way::new(root));
-            if from.descend(&mut item) && there.descend(&mut to) {
-                from.arrive(item);
-                there.arrive(to);
-                if from.meets(&there) {
-                    // SAFETY: the root's reference is ours, and there is an item.
-                    return unsafe { from.turn(&there, renew()) };
-                }
-                if from.has_spare() && there.has_room() {
-                    // SAFETY: the root's reference is ours; there are an item, others in its leaf, and room in another.
-                    return unsafe { from.carry(&there, renew()) };
+        let (mut here, mut there) = (item, to);
+        if let Some(mut from) = self.way_to(item.key, &mut here, kept_from)
+            && let Some(mut target) = self.way_to(to.key, &mut there, kept_to)
+        {
+            from.arrive(here);
+            target.arrive(there);
+            if from.meets(&target) {
+                // SAFETY: the root's reference is ours, and there is an item.
+                return unsafe { from.turn(&target, renew()) };
+            }
+            // SAFETY: the root's reference is ours; there are an item, others in its leaf, and room in another, which is made
+            // after both places are found and moves no item.
+            unsafe {
+                if from.has_spare() && target.make_room(ledger) {
+                    return from.carry(&target, renew(), ledger);
                 }
             }
         }
@@ -390,6 +437,7 @@ impl<T: Item> Seq<T> {
         U: Fn(&T) -> bool + Copy,
         B: Fn(&T) -> bool + Copy,
     {
+        self.restamp();
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
@@ -414,6 +462,7 @@ impl<T: Item> Seq<T> {
         if start == end {
             return;
         }
+        self.restamp();
         // There is one, since there are items.
         let mut root = self.root.take().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.
@@ -426,6 +475,7 @@ impl<T: Item> Seq<T> {
     /// Changes the item at `index`; its sort key must keep its place. Panics if there is none.
     pub fn modify<R>(&mut self, index: u64, ledger: &mut Ledger, change: impl FnOnce(&mut T, &mut Ledger) -> R) -> R {
         assert!(index < self.len, "item {index} of a sequence of {}", self.len);
+        self.restamp();
         // There is one, since there are items.
         let root = self.root.as_mut().expect("the root of items");
         // SAFETY: the root's reference is ours, and every node holds its children.

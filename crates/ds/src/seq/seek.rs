@@ -186,6 +186,14 @@ fn partition<T: Item>(items: &[T], before: impl Fn(&T) -> bool) -> usize {
 }
 
 impl<T: Item> Node<T> {
+    /// Whether the way to all places with this sort key is through this child of an inner node, whatever items there are
+    /// with the same key.
+    #[inline]
+    pub(super) fn leads_to(self, key: u64, at: usize) -> bool {
+        let keys = self.keys();
+        (at == 0 || keys.get(at).is_some_and(|first| *first < key)) && keys.get(at + 1).is_none_or(|next| *next > key)
+    }
+
     /// The child of an inner node below which item `index` lies, and its index there. Panics if there is none.
     pub(super) fn child_at(self, index: u64) -> (usize, u64) {
         let mut within = index;

@@ -225,7 +225,7 @@ fn searches_find_the_first_item_that_is_not_before() {
             before: &before,
         };
         assert_eq!(sequence.partition_point_by_key(point.key, before), expected as u64);
-        sequence.insert_at_point(point, &mut ledger, || Number(number));
+        sequence.insert_at_point(point, None, &mut ledger, || Number(number));
         model.insert(expected, number);
     }
     assert_eq!(numbers(&sequence), model);

@@ -4,9 +4,10 @@
 use super::Item;
 use super::node::{LEN_MIN, Node};
 use super::seek::Seek;
+use crate::account::Ledger;
 
 /// Sequences of more levels, which nobody will see, are edited by the others.
-const LEVELS_MAX: usize = 6;
+const LEVELS_MAX: usize = 5;
 
 /// The way from the root to a place in a leaf, every node of which has one holder.
 pub(super) struct Way<T> {
@@ -15,6 +16,14 @@ pub(super) struct Way<T> {
     leaf: Node<T>,
     at: usize,
 }
+
+impl<T> Clone for Way<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Way<T> {}
 
 impl<T: Item> Way<T> {
     /// A way that begins at the root of a sequence.
@@ -61,6 +70,35 @@ impl<T: Item> Way<T> {
         node.count().is_one()
     }
 
+    /// Goes a step further down, to this child; false if there have been too many, or others hold the node.
+    #[inline]
+    pub(super) fn step(&mut self, node: Node<T>, at: usize) -> bool {
+        let can = self.len < LEVELS_MAX && node.count().is_one();
+        if can {
+            self.steps[self.len] = (node, at);
+            self.len += 1;
+        }
+        can
+    }
+
+    /// Goes to the leaf below the last step: which block it is may have changed since the way was found. False if others
+    /// have come to hold a node of the way, or it is not, or no longer, the way to this key. The nodes before the leaf must
+    /// be the sequence's still.
+    #[inline]
+    pub(super) fn rejoin(&mut self, key: u64) -> bool {
+        if !self
+            .steps()
+            .iter()
+            .all(|(node, at)| node.leads_to(key, *at) && node.count().is_one())
+        {
+            return false;
+        }
+        if let [.., (node, at)] = self.steps() {
+            self.leaf = node.child(*at);
+        }
+        self.leaf.is_leaf() && self.leaf.count().is_one()
+    }
+
     /// Finds the place in the leaf.
     #[inline]
     pub(super) fn arrive(&mut self, seek: impl Seek<T>) {
@@ -71,16 +109,53 @@ impl<T: Item> Way<T> {
         &self.steps[..self.len]
     }
 
-    /// Whether the leaf takes one more item as it is.
+    /// Makes room for one more item in the leaf, which may become another block; false if no other leaf must have to do
+    /// with it.
+    ///
+    /// # Safety
+    /// - The caller holds the root, and nothing has changed in the sequence since [`Self::down`].
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
-        self.leaf.has_room()
+    pub(super) unsafe fn make_room(&mut self, ledger: &mut Ledger) -> bool {
+        // SAFETY: as promised.
+        self.leaf.has_room() || unsafe { self.grow(ledger) }
     }
 
-    /// Whether the leaf can lose an item and stay as it is.
+    /// # Safety
+    /// - As for [`Self::make_room`].
+    #[cold]
+    unsafe fn grow(&mut self, ledger: &mut Ledger) -> bool {
+        let Some((above, at)) = self.steps().last().copied() else {
+            return false;
+        };
+        if self.leaf.is_full() {
+            return false;
+        }
+        // SAFETY: as promised; the node above lets go of the old block, which is gone.
+        unsafe {
+            self.leaf = self.leaf.reserve(ledger);
+            above.set_child(at, self.leaf);
+        }
+        true
+    }
+
+    /// Whether the leaf can lose an item, and no other leaf has to do with it.
     #[inline]
     pub(super) fn has_spare(&self) -> bool {
-        self.leaf.len() > LEN_MIN && !self.leaf.would_shrink(self.leaf.len() - 1)
+        self.leaf.len() > LEN_MIN && (self.len > 0 || !self.leaf.would_shrink(self.leaf.len() - 1))
+    }
+
+    /// Gives room back of which there is much in the leaf, behind a removal.
+    ///
+    /// # Safety
+    /// - As for [`Self::make_room`], but for the removal.
+    #[inline]
+    unsafe fn fit(&self, ledger: &mut Ledger) {
+        if self.leaf.would_shrink(self.leaf.len())
+            && let Some((above, at)) = self.steps().last()
+        {
+            // SAFETY: as promised; the node above lets go of the old block, which is gone.
+            unsafe { above.set_child(*at, self.leaf.fit(ledger)) };
+        }
     }
 
     /// Whether another way ends in the same leaf.
@@ -109,11 +184,12 @@ impl<T: Item> Way<T> {
     /// # Safety
     /// - As for [`Self::insert`]; there is an item, and another one.
     #[inline]
-    pub(super) unsafe fn remove(&self) -> T {
+    pub(super) unsafe fn remove(&self, ledger: &mut Ledger) -> T {
         // SAFETY: as for `insert`.
         unsafe {
             let item = self.leaf.remove_item(self.at);
             self.count(-1, -(item.weight() as i64), 0);
+            self.fit(ledger);
             item
         }
     }
@@ -141,7 +217,7 @@ impl<T: Item> Way<T> {
     /// # Safety
     /// - As for [`Self::remove`], and for [`Self::insert`] at the other end, which is in another leaf.
     #[inline]
-    pub(super) unsafe fn carry(&self, to: &Self, item: T) {
+    pub(super) unsafe fn carry(&self, to: &Self, item: T, ledger: &mut Ledger) {
         let weight = item.weight() as i64;
         // Nodes from which both leaves are below the same child have as many items below it as before.
         let shared = self.steps().iter().zip(to.steps()).take_while(|(a, b)| a == b).count();
@@ -151,6 +227,7 @@ impl<T: Item> Way<T> {
             to.leaf.insert_item(to.at, item);
             self.count(-1, -weight, shared);
             to.count(1, weight, shared);
+            self.fit(ledger);
         }
     }
 

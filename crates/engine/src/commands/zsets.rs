@@ -4,7 +4,7 @@ use crate::keys::Event;
 use crate::spec::ScoreWord;
 use crate::{ArgsExt, Arity, Category, Error, Flags, Handler, KeyFlags, KeySpec, ReadCtx, Result, Spec, WriteCtx};
 use keyspace::zset::Member;
-use keyspace::{Placed, ZsetMut, ZsetRef};
+use keyspace::{Foreseen, Placed, ZsetMut, ZsetRef};
 use resp::{Args, Proto, Reply};
 
 pub(super) const ZSET: Spec = Spec {
@@ -67,9 +67,15 @@ impl Rule {
     ///
     /// # Errors
     /// When the sum is no number.
-    pub(super) fn apply(self, zset: &mut ZsetMut<'_>, member: &[u8], score: f64) -> Result<Outcome> {
+    pub(super) fn apply(
+        self,
+        zset: &mut ZsetMut<'_>,
+        member: &[u8],
+        foreseen: Foreseen<'_>,
+        score: f64,
+    ) -> Result<Outcome> {
         let mut not_a_number = false;
-        let updated = zset.update(member, |old| {
+        let updated = zset.update(member, foreseen, |old| {
             let Some(old) = old else {
                 return (!self.only_existing).then_some(score);
             };
@@ -153,6 +159,10 @@ impl AddOptions {
         let rule = &mut options.rule;
         while options.first < args.len() {
             let at = options.first;
+            // As nearly all scores begin, and no option does.
+            if args.get(at).first().is_some_and(u8::is_ascii_digit) {
+                break;
+            }
             if args.is(at, "nx") {
                 rule.only_new = true;
             } else if args.is(at, "xx") {
@@ -207,18 +217,30 @@ pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result 
     let key = args.key(1);
     let options = AddOptions::parse(args, rule)?;
     let rule = options.rule;
-    let first = score(args, options.first)?;
-    // Mostly there is one, which takes no memory.
-    let others = (options.first + 2..args.len())
-        .step_by(2)
-        .map(|at| score(args, at))
-        .collect::<Result<Vec<f64>>>()?;
+    let member = |index: usize| args.get(options.first + 2 * index + 1);
+    // Of the first it may be known where it is.
+    let known = ctx.known_member(member(0));
+    let first = match known.score {
+        Some(score) => score,
+        None => score(args, options.first)?,
+    };
+    // Mostly there is one.
+    let others = match args.len() - options.first {
+        2 => Vec::new(),
+        _ => other_scores(args, options.first + 2)?,
+    };
 
+    let ways = ctx.take_ways();
+    let foreseen = Foreseen {
+        hash: known.hash,
+        ways: ways.get(known.ways),
+    };
     let (mut added, mut updated, mut last) = (0, 0, None);
     let event = event(if rule.increment { "zincr" } else { "zadd" });
     let done = ctx.edit_zset(key, !rule.only_existing, event, |zset| {
         for (index, score) in std::iter::once(&first).chain(&others).enumerate() {
-            match rule.apply(zset, args.get(options.first + 2 * index + 1), *score) {
+            let foreseen = if index == 0 { foreseen } else { Foreseen::default() };
+            match rule.apply(zset, member(index), foreseen, *score) {
                 Ok(Outcome::Added(score)) => (added, last) = (added + 1, Some(score)),
                 Ok(Outcome::Updated(score)) => (updated, last) = (updated + 1, Some(score)),
                 Ok(Outcome::Same(score)) => last = Some(score),
@@ -227,8 +249,9 @@ pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result 
             }
         }
         (added + updated, Ok(()))
-    })?;
-    done.unwrap_or(Ok(()))?;
+    });
+    ctx.give_back_ways(ways);
+    done?.unwrap_or(Ok(()))?;
 
     match last {
         Some(score) if rule.increment => ctx.reply.double(score),
@@ -237,6 +260,11 @@ pub(super) fn add(ctx: &mut WriteCtx<'_>, args: Args<'_>, rule: Rule) -> Result 
         _ => ctx.reply.int(added as i64),
     }
     Ok(())
+}
+
+#[cold]
+fn other_scores(args: Args<'_>, from: usize) -> Result<Vec<f64>> {
+    (from..args.len()).step_by(2).map(|at| score(args, at)).collect()
 }
 
 /// ZREM key member [member ...]

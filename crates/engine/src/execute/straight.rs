@@ -11,13 +11,13 @@
 
 use super::on_keys::{Seen, run_on_keys};
 use super::{Engine, Flow};
+use crate::ahead::Noted;
 use crate::blocking::Chance;
 use crate::host::Host;
 use crate::session::{Kind, Session, SessionId};
 use crate::settings::{Loading, Role};
 use crate::spec::{Flags, Handler};
 use crate::table::{CommandId, Lookup};
-use keyspace::KeyHash;
 use resp::{Args, Reply};
 
 impl Engine {
@@ -53,7 +53,7 @@ impl Engine {
         true
     }
 
-    /// Executes one request of a session for which [`Self::begin_straight`] said so. The hash of word 1 need not be known.
+    /// Executes one request of a session for which [`Self::begin_straight`] said so. Nothing need be known of it.
     #[inline]
     pub fn execute_straight(
         &mut self,
@@ -61,7 +61,7 @@ impl Engine {
         id: SessionId,
         lookup: Lookup,
         args: Args<'_>,
-        hash: Option<KeyHash>,
+        noted: Option<Noted>,
     ) -> Flow {
         let Lookup::Found(command) = lookup else {
             return self.execute_known(host, id, lookup, args);
@@ -72,7 +72,7 @@ impl Engine {
         if !on_keys || flags.has(Flags::PROTECTED) || !spec.arity.admits(args.len()) {
             return self.execute_known(host, id, lookup, args);
         }
-        self.data.know_key(args, hash);
+        self.data.know_key(args, noted);
         self.run_straight(id, command, spec.handler, args);
         self.data.known_key = None;
         if self.data.blocking.has_ready() {

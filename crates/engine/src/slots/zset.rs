@@ -1,9 +1,10 @@
 //! The slot of a sorted set.
 
 use super::KeySlot;
+use crate::ahead::KnownMember;
 use crate::keys::{Event, Reader, Writer};
 use crate::{Error, Result, WriteCtx};
-use keyspace::{ZsetBuilder, ZsetMut, ZsetRef};
+use keyspace::{Ways, ZsetBuilder, ZsetMut, ZsetRef};
 
 /// The place of one key, where a sorted set is or nothing.
 pub struct ZsetSlot<'c, 'a> {
@@ -85,6 +86,20 @@ impl<R> Done<R> {
 }
 
 impl<'a> WriteCtx<'a> {
+    /// What was found out of a member when memory was asked for it.
+    pub(crate) fn known_member(&self, member: &[u8]) -> KnownMember {
+        self.keys.reader.data.known_member(member)
+    }
+
+    /// The ways to places in sorted sets that were found then; to be [given back](Self::give_back_ways).
+    pub(crate) fn take_ways(&mut self) -> Vec<Ways> {
+        self.keys.reader.data.ahead.take_ways()
+    }
+
+    pub(crate) fn give_back_ways(&mut self, ways: Vec<Ways>) {
+        self.keys.reader.data.ahead.give_back(ways);
+    }
+
     /// The place of `key`, where a sorted set is or nothing.
     pub fn zset_slot<'c>(&'c mut self, key: &'c [u8]) -> Result<ZsetSlot<'c, 'a>> {
         self.keys.zset_slot(key)

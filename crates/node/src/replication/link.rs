@@ -193,8 +193,8 @@ pub(super) fn apply(state: &mut ServerState, engine: &mut Engine) {
     tell_engine(state, engine);
 }
 
-/// What is known of a command before it is applied: what it means, and the hash of its word 1 if that is a key.
-pub(super) type Known = (Lookup, Option<engine::KeyHash>);
+/// What is known of a command before it is applied: what it means, and what was noted of it.
+pub(super) type Known = (Lookup, Option<engine::Noted>);
 
 /// Looks up what the next commands mean, and asks memory for what they will look up.
 fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine::SessionId, lookups: &mut Vec<Known>) {
@@ -203,8 +203,8 @@ fn look_ahead(machines: &mut repl::Replication, engine: &mut Engine, id: engine:
     };
     machines.upcoming(|args| {
         let lookup = engine.look_up(args);
-        let hash = engine.note_ahead(db, lookup, args);
-        lookups.push((lookup, hash));
+        let noted = engine.note_ahead(db, lookup, args);
+        lookups.push((lookup, noted));
     });
     lookups.reverse();
     engine.fetch_ahead();
