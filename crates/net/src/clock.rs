@@ -1,8 +1,6 @@
 //! The clocks of the machine: the one place that reads them for the server.
 
 use std::cell::Cell;
-#[cfg(target_arch = "x86_64")]
-use std::sync::LazyLock;
 
 use base::Now;
 use rustix::time::{ClockId, clock_gettime};
@@ -28,7 +26,7 @@ impl Clock {
     }
 
     /// The monotonic clock, in microseconds, as it is now or was less than a microsecond ago: for whoever reads it after
-    /// every command. Where the processor counts time itself, the clock is read only once a microsecond has passed.
+    /// every command. Where the processor counts time itself, the clock is read now and then only, and the rest is reckoned.
     #[inline]
     #[must_use]
     pub fn recent_mono_us(self) -> u64 {
@@ -40,76 +38,109 @@ thread_local! {
     static RECENT: Recent = const { Recent::new() };
 }
 
-/// What the clock said when it was last read, and how many ticks of the processor's counter it stays true for.
+/// What the clock said when it was last read, and what the processor's counter says of the time since then.
+///
+/// What is reckoned is never ahead of the clock: the counter is read after it, and a tick does not count for more than it
+/// takes.
 struct Recent {
     ticks: Cell<u64>,
-    mono_us: Cell<u64>,
-    /// Ticks that certainly take less than a microsecond; 0 until they have been measured.
+    mono_ns: Cell<u64>,
+    /// For so many ticks the reading is good to reckon from; 0 until ticks have been measured.
     valid_ticks: Cell<u64>,
+    /// Nanoseconds of a tick, in parts of 2^[`FRACTION_BITS`].
+    tick_ns: Cell<u64>,
     /// The first reading, from which the length of a tick is taken.
     first: Cell<Option<(u64, u64)>>,
 }
+
+const FRACTION_BITS: u32 = 24;
+/// How long is reckoned from one reading.
+const VALID_NS: u64 = 50_000;
+/// For so long ticks are measured, by the clock; by the counter it is a little longer, so that a tick never counts too much.
+const MEASURED_NS: u64 = 10_000_000;
+
+/// The kernel makes its clock slower or faster by one part in so many at most, to adjust it.
+const ADJUSTED: u64 = 2_000;
 
 impl Recent {
     const fn new() -> Self {
         Self {
             ticks: Cell::new(0),
-            mono_us: Cell::new(0),
+            mono_ns: Cell::new(0),
             valid_ticks: Cell::new(0),
+            tick_ns: Cell::new(0),
             first: Cell::new(None),
         }
     }
 
     #[inline]
     fn mono_us(&self, ticks: u64) -> u64 {
-        if ticks.wrapping_sub(self.ticks.get()) >= self.valid_ticks.get() {
-            self.read(ticks);
+        let since = ticks.wrapping_sub(self.ticks.get());
+        if since >= self.valid_ticks.get() {
+            return self.read(ticks) / 1000;
         }
-        self.mono_us.get()
+        (self.mono_ns.get() + ((since * self.tick_ns.get()) >> FRACTION_BITS)) / 1000
     }
 
     #[cold]
-    fn read(&self, ticks: u64) {
-        const MEASURE_US: u64 = 10_000;
-        let mono_us = Clock.mono_us();
-        self.ticks.set(ticks);
-        self.mono_us.set(mono_us);
-        if self.valid_ticks.get() > 0 || ticks == 0 {
-            return;
+    fn read(&self, before: u64) -> u64 {
+        let mono_ns = nanoseconds(ClockId::Monotonic).unsigned_abs();
+        let after = ticks();
+        let valid = self.valid_ticks.get();
+        // A reading that took long, because something happened to the thread, is nothing to reckon from.
+        let taken = after.wrapping_sub(before);
+        self.ticks.set(if taken <= valid / 16 {
+            after
+        } else {
+            after.wrapping_sub(valid)
+        });
+        self.mono_ns.set(mono_ns);
+        if valid == 0 {
+            self.measure(before, mono_ns, after);
         }
+        mono_ns
+    }
+
+    /// The clock said `mono_ns` between two readings of the counter.
+    fn measure(&self, before: u64, mono_ns: u64, after: u64) {
         match self.first.get() {
-            // The counter is read after the clock here and before it there: a pause between the two makes a microsecond
-            // seem to have fewer ticks, never more.
-            None => self.first.set(Some((self::ticks(), mono_us))),
-            Some((first_ticks, first_us)) if mono_us - first_us >= MEASURE_US => {
-                let per_us = ticks.saturating_sub(first_ticks) / (mono_us - first_us);
-                self.valid_ticks.set(per_us * 9 / 10);
+            None if counts_evenly() => self.first.set(Some((before, mono_ns))),
+            Some((first, first_ns)) if mono_ns - first_ns >= MEASURED_NS => {
+                let passed = after.saturating_sub(first).max(1);
+                let tick_ns = ((mono_ns - first_ns) << FRACTION_BITS) / passed;
+                self.tick_ns.set(tick_ns - tick_ns / ADJUSTED);
+                self.valid_ticks.set((VALID_NS << FRACTION_BITS) / tick_ns.max(1));
             }
-            Some(_) => {}
+            _ => {}
         }
     }
 }
 
-/// The processor's counter of time, where it has one that counts evenly, whatever the processor does; else 0.
-#[inline]
+/// The processor's counter of time; 0 where it has none.
+#[inline(always)]
 fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    if counts_evenly() {
-        // SAFETY: every x86-64 processor has the instruction; it changes nothing.
-        return unsafe { std::arch::x86_64::_rdtsc() };
-    }
+    // SAFETY: every x86-64 processor has the instruction; it changes nothing.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(not(target_arch = "x86_64"))]
     0
 }
 
-#[cfg(target_arch = "x86_64")]
-#[inline]
+/// Whether the counter goes on evenly, whatever the processor does.
 fn counts_evenly() -> bool {
-    const INVARIANT: u32 = 1 << 8;
-    static EVENLY: LazyLock<bool> = LazyLock::new(|| {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::__cpuid;
+        const INVARIANT: u32 = 1 << 8;
         __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & INVARIANT != 0
-    });
-    *EVENLY
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 fn microseconds(clock: ClockId) -> i64 {
@@ -191,7 +222,7 @@ mod tests {
         }
         RECENT.with(|recent| {
             let measured = recent.valid_ticks.get();
-            assert!(measured > 0 || ticks() == 0, "the counter was never measured");
+            assert!(measured > 0 || !counts_evenly(), "the counter was never measured");
         });
     }
 
