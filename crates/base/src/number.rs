@@ -5,7 +5,21 @@
 ///
 /// No spaces, no `+`, no leading zeros, no `-0`: exactly the texts that [`write_i64`] can produce.
 #[must_use]
+#[inline]
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    // Most texts that are none begin or end like none, or are longer than the longest.
+    match text {
+        [b'-' | b'0'..=b'9', .., b'0'..=b'9'] | [b'0'..=b'9'] if text.len() <= I64_TEXT_BYTES_MAX => {
+            parse_short_i64(text)
+        }
+        _ => None,
+    }
+}
+
+/// The longest text of a signed integer: a sign and nineteen digits.
+const I64_TEXT_BYTES_MAX: usize = 20;
+
+fn parse_short_i64(text: &[u8]) -> Option<i64> {
     match text {
         [b'-', digits @ ..] => {
             let magnitude = parse_u64(digits)?;

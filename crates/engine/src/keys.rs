@@ -199,6 +199,14 @@ impl Data {
         }
     }
 
+    /// Tells that a key is about to come into being, if there is none.
+    #[cold]
+    fn announce_if_new(&mut self, db: DbIndex, key: &[u8], hash: KeyHash) {
+        if self.keyspace.db(db).get(key, hash).is_none() {
+            self.outbox.event(db, Event::NEW, key);
+        }
+    }
+
     /// Tells of an event, to those that the configuration lets hear it.
     #[inline]
     pub fn notify(&mut self, db: DbIndex, event: Event, key: &[u8]) {
@@ -390,11 +398,14 @@ impl Reader<'_> {
     }
 
     /// Settles whether `key` has expired; false when it counts as absent. A primary deletes it then.
+    #[inline]
     fn settle_expiry(&mut self, key: &[u8], hash: KeyHash, access: Access) -> bool {
+        self.data.keyspace.db(self.db).expiring_len() == 0 || self.settle_known_expiry(key, hash, access)
+    }
+
+    /// The same where some keys expire.
+    fn settle_known_expiry(&mut self, key: &[u8], hash: KeyHash, access: Access) -> bool {
         let db = self.data.keyspace.db(self.db);
-        if db.expiring_len() == 0 {
-            return true;
-        }
         let Some(expiry) = db.get(key, hash).and_then(Entry::expiry) else {
             return true;
         };
@@ -717,8 +728,8 @@ impl<'a> Writer<'a> {
     #[inline]
     pub(crate) fn announce_new(&mut self, key: &[u8], hash: KeyHash) {
         let (db, data) = (self.reader.db, &mut *self.reader.data);
-        if data.settings.key_events.wants(Event::NEW.class) && data.keyspace.db(db).get(key, hash).is_none() {
-            data.outbox.event(db, Event::NEW, key);
+        if data.settings.key_events.wants(Event::NEW.class) {
+            data.announce_if_new(db, key, hash);
         }
     }
 
@@ -756,10 +767,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn commit(&mut self, key: &[u8], event: Event) {
         self.commit_changes(key, 1, event);
     }
 
+    #[inline]
     pub(crate) fn commit_changes(&mut self, key: &[u8], changes: u64, event: Event) {
         self.commits += changes;
         self.tell(key, event);
@@ -773,6 +786,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Tells watchers and listeners of a change that is counted elsewhere.
+    #[inline]
     pub(crate) fn tell(&mut self, key: &[u8], event: Event) {
         let db = self.reader.db;
         let data = &mut *self.reader.data;
@@ -783,11 +797,16 @@ impl<'a> Writer<'a> {
     }
 
     /// Keeps the list of keys that only a writable replica knows to expire.
+    #[inline]
     pub(crate) fn note_expiry(&mut self, key: &[u8], expiry: Option<Millis>) {
-        let data = &mut *self.reader.data;
-        if data.settings.role != Role::Replica || self.reader.from == Kind::Primary {
-            return;
+        if self.reader.data.settings.role == Role::Replica && self.reader.from != Kind::Primary {
+            self.note_own_expiry(key, expiry);
         }
+    }
+
+    /// The same on a replica, for one of its own clients.
+    fn note_own_expiry(&mut self, key: &[u8], expiry: Option<Millis>) {
+        let data = &mut *self.reader.data;
         let id = (self.reader.db, Box::<[u8]>::from(key));
         match expiry {
             Some(at) => data.replica_expiring.insert(id, at),

@@ -73,11 +73,11 @@ impl Propagation {
     }
 
     /// Adds a request as it came.
+    #[inline]
     pub fn verbatim(&mut self, db: DbIndex, args: Args<'_>) {
-        if !self.begin_effect(db) {
-            return;
+        if self.begin_effect(db) {
+            args.write_to(&mut self.unit);
         }
-        args.write_to(&mut self.unit);
     }
 
     /// How many effects the execution under way has.
@@ -86,6 +86,7 @@ impl Propagation {
         self.unit_effects
     }
 
+    #[inline]
     fn begin_effect(&mut self, db: DbIndex) -> bool {
         if !self.enabled {
             return false;
@@ -101,14 +102,20 @@ impl Propagation {
     }
 
     /// Ends a top-level execution: its effects become ready, as one transaction if there are several.
+    #[inline]
     pub fn end_unit(&mut self) {
-        self.finish(Together::Always);
+        if self.unit_effects > 0 {
+            self.finish(Together::Always);
+        }
     }
 
     /// Ends the execution of a command that only reads. What it leaves are expired keys that it came upon: each is a
     /// change of its own.
+    #[inline]
     pub fn end_unit_of_reading(&mut self) {
-        self.finish(Together::Never);
+        if self.unit_effects > 0 {
+            self.finish(Together::Never);
+        }
     }
 
     /// Forgets the effects of the execution under way; whether there were any.
@@ -117,10 +124,8 @@ impl Propagation {
         std::mem::take(&mut self.unit_effects) > 0
     }
 
+    /// Makes the effects of the execution under way ready, of which there are some.
     fn finish(&mut self, together: Together) {
-        if self.unit_effects == 0 {
-            return;
-        }
         if self.stream_db != Some(self.unit_first_db) {
             write_select(&mut self.ready, self.unit_first_db);
         }

@@ -76,10 +76,14 @@ impl WatchIndex {
     }
 
     /// A key was changed: every session that watches it fails its next EXEC.
+    #[inline]
     pub fn touch(&mut self, db: DbIndex, key: &[u8]) {
-        if self.by_key.is_empty() {
-            return;
+        if !self.by_key.is_empty() {
+            self.touch_watched(db, key);
         }
+    }
+
+    fn touch_watched(&mut self, db: DbIndex, key: &[u8]) {
         let id = (db, Box::<[u8]>::from(key));
         let Some(sessions) = self.by_key.get(&id) else { return };
         for session in sessions {

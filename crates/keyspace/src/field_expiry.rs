@@ -56,10 +56,14 @@ impl FieldExpiries {
     }
 
     /// What is at `key` is no hash with expiring fields any more.
+    #[inline]
     pub(crate) fn forget(&mut self, key: &[u8]) {
-        if self.is_empty() {
-            return;
+        if !self.is_empty() {
+            self.forget_one(key);
         }
+    }
+
+    fn forget_one(&mut self, key: &[u8]) {
         if let Some((name, moment)) = self.moments.remove_entry(key) {
             self.order.remove(&(moment, name));
         }

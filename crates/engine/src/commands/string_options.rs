@@ -68,7 +68,15 @@ pub(crate) struct Options<'a> {
 impl<'a> Options<'a> {
     /// Reads the words from `at` on. An option may be repeated, the last time given counts; different ones of a kind
     /// exclude each other.
-    pub(crate) fn parse(args: Args<'a>, mut at: usize, target: Target) -> Result<Self> {
+    #[inline]
+    pub(crate) fn parse(args: Args<'a>, at: usize, target: Target) -> Result<Self> {
+        if at == args.len() {
+            return Ok(Self::default());
+        }
+        Self::parse_some(args, at, target)
+    }
+
+    fn parse_some(args: Args<'a>, mut at: usize, target: Target) -> Result<Self> {
         let mut options = Self::default();
         while at < args.len() {
             let next = args.try_get(at + 1);
