@@ -275,13 +275,18 @@ impl Segment {
         crate::entry::prefetch(self.header.as_ptr().cast());
     }
 
-    /// The entry that a search will likely find: the first in its home group whose tag agrees.
+    /// The entry that a search will likely find: the first in its home group whose tag agrees. Where there is none, and the
+    /// search goes on to the next group, asks the processor for that.
     #[inline]
     pub(super) fn likely<'a>(self, tag: u16) -> Option<&'a Entry> {
+        let home = self.home(tag);
         // SAFETY: the segment lives, by the contract of `of`, and a home group is less than its groups.
-        let group = unsafe { &*self.groups_at().add(self.home(tag)) };
+        let group = unsafe { &*self.groups_at().add(home) };
         let found = group::with_tag(group, tag);
         if found == 0 {
+            if group[SLOTS - 1].is_some() {
+                crate::entry::prefetch(self.groups_at().wrapping_add(self.after(home)).cast());
+            }
             return None;
         }
         group[found.trailing_zeros() as usize].as_ref()

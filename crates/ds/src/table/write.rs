@@ -238,6 +238,8 @@ impl Table {
     /// The path of the same hash to a segment with room for one more entry.
     fn with_room(&mut self, mut path: Path) -> Path {
         while let Some(room) = path.room_needed() {
+            // All of it is read, of which the search has seen a group or two.
+            path.segment.prefetch_groups();
             match room {
                 Room::Split => self.split(&path),
                 Room::Grow => self.grow(&path),
