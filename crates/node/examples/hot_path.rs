@@ -5,6 +5,8 @@
 //! For instructions: `valgrind --tool=callgrind --toggle-collect='*turn*'` before the built example, with fewer keys
 //! and commands.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use base::Now;
 use engine::SessionId;
 use engine::session::Peer;
@@ -12,11 +14,13 @@ use node::{Node, Nowhere, Opened};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+#[global_allocator]
+static ALLOCATOR: ds::memory::Counting = ds::memory::Counting;
+
 const KEYS: u64 = 1_000_000;
 const COMMANDS: u64 = 2_000_000;
 const BATCH: u64 = 128;
 
-#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn mono_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_micros() as u64
@@ -36,6 +40,8 @@ fn main() {
     let only = words.next_if(|word| word.parse::<u64>().is_err());
     let mut number = |default| words.next().and_then(|word| word.parse().ok()).unwrap_or(default);
     let (keys, commands) = (number(KEYS), number(COMMANDS));
+    // As in the server.
+    std::thread::spawn(ds::memory::prepare_huge_pages);
     let now = Now {
         unix_us: 1_700_000_000_000_000,
         mono_us: mono_us(),
