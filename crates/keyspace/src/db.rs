@@ -94,12 +94,6 @@ impl Db {
         self.table.prefetch(hash);
     }
 
-    /// As [`Self::prefetch`], where the key may be changed.
-    #[inline]
-    pub fn prefetch_for_write(&self, hash: KeyHash) {
-        self.table.prefetch_for_write(hash);
-    }
-
     /// A search for a key, to be taken down beside others so that their cache misses pass side by side.
     #[inline]
     #[must_use]

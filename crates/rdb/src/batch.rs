@@ -1,7 +1,7 @@
 //! Keys on their way into a keyspace, a few dozen at a time.
 //!
-//! RDB data comes in an order that means nothing to the keyspace, so each key lands where no cache is warm. The place of a
-//! key is asked for when it is taken, and has arrived when its batch is put.
+//! RDB data comes in an order that means nothing to the keyspace, so each key lands where no cache is warm. Before a batch
+//! is put, the places of all its keys are looked for side by side.
 //!
 //! ```text
 //! announced 2,000,000 keys      come: 4,096        32,768          262,144
@@ -12,7 +12,7 @@ use crate::error::LoadError;
 use crate::loader::Duplicates;
 use base::{DbIndex, Millis};
 use ds::Pack;
-use keyspace::{KeyHash, Keyspace, NewValue};
+use keyspace::{Descent, KeyHash, Keyspace, NewValue};
 use std::ops::Range;
 
 /// Keys in a batch.
@@ -93,7 +93,6 @@ impl Batch {
         attributes: Attributes,
     ) -> Result<(), LoadError> {
         let hash = keyspace.hash(key);
-        keyspace.db(self.db).prefetch_for_write(hash);
         let (key, value) = match value {
             NewValue::Int(number) if key.len() <= STAGED_BYTES_MAX => (self.keep(key), StagedValue::Int(number)),
             NewValue::Bytes(bytes) if key.len() + bytes.len() <= STAGED_BYTES_MAX => {
@@ -127,8 +126,23 @@ impl Batch {
         from..self.bytes.len()
     }
 
+    /// Asks memory for the places of all keys that are staged, their cache misses side by side.
+    fn fetch(&self, keyspace: &Keyspace) {
+        let db = keyspace.db(self.db);
+        let mut searches = [None; BATCH_KEYS];
+        for (search, item) in searches.iter_mut().zip(&self.staged) {
+            *search = Some(db.descent(item.hash, true));
+        }
+        Descent::take_down(&mut searches);
+        for search in searches.iter().flatten() {
+            // None is expected: this asks for where a search goes on.
+            let _ = search.likely();
+        }
+    }
+
     /// Puts all that is staged.
     pub(crate) fn flush(&mut self, keyspace: &mut Keyspace) -> Result<(), LoadError> {
+        self.fetch(keyspace);
         let (staged, bytes) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.bytes));
         for item in &staged {
             let value = match &item.value {
