@@ -12,6 +12,7 @@
 //! sets, which say themselves whether they still lead there.
 
 use crate::execute::Engine;
+use crate::keys::Data;
 use crate::spec::{Begin, Find, Handler, KeySpec, ScoreWord, Spec};
 use crate::table::Lookup;
 use base::DbIndex;
@@ -173,6 +174,43 @@ fn keys_in_range(spec: &Spec) -> Option<(usize, i64, usize)> {
 enum Score {
     Is(f64),
     Adds(f64),
+}
+
+/// A key of the request that runs, hashed when memory was asked for what it will look up.
+pub(crate) struct KnownKey {
+    /// Where its bytes are. As long as the request runs nothing else can be there.
+    address: usize,
+    len: usize,
+    noted: Noted,
+}
+
+impl Data {
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        match &self.known_key {
+            Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.noted.key,
+            _ => self.keyspace.hash(key),
+        }
+    }
+
+    /// A request begins to run, of which something may be known. Forget it with the request.
+    #[inline]
+    pub(crate) fn know_key(&mut self, args: Args<'_>, noted: Option<Noted>) {
+        self.known_key = noted.zip(args.try_get(1)).map(|(noted, key)| KnownKey {
+            address: key.as_ptr().addr(),
+            len: key.len(),
+            noted,
+        });
+    }
+
+    /// What is known of a member that the request that runs names.
+    #[inline]
+    pub(crate) fn known_member(&self, member: &[u8]) -> KnownMember {
+        let hint = self.known_key.as_ref().and_then(|known| known.noted.hint);
+        let known = hint.and_then(|hint| self.ahead.known(hint, member));
+        known.unwrap_or_default()
+    }
 }
 
 impl Engine {

@@ -13,7 +13,7 @@
 mod string;
 
 use crate::access::stamp;
-use crate::ahead::{Ahead, KnownMember, Noted};
+use crate::ahead::{Ahead, KnownKey};
 use crate::blocking::Blocking;
 use crate::error::Result;
 use crate::host::Notice;
@@ -27,7 +27,7 @@ use crate::stats::Stats;
 use crate::watch::{Presence, WatchIndex};
 use base::{DbIndex, Millis, Now, Rng};
 use keyspace::{Entry, KeyHash, Keyspace, Removed};
-use resp::{Args, Reply};
+use resp::Reply;
 use std::collections::BTreeMap;
 
 pub use string::StrRef;
@@ -74,14 +74,6 @@ pub struct Data {
     pub(crate) known_key: Option<KnownKey>,
 }
 
-/// A key of the request that runs, hashed when memory was asked for what it will look up.
-pub(crate) struct KnownKey {
-    /// Where its bytes are. As long as the request runs nothing else can be there.
-    address: usize,
-    len: usize,
-    noted: Noted,
-}
-
 impl Data {
     /// An empty dataset of `databases` databases.
     #[must_use]
@@ -106,33 +98,6 @@ impl Data {
             ahead: Ahead::default(),
             known_key: None,
         }
-    }
-
-    /// The hash of a key.
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> KeyHash {
-        match &self.known_key {
-            Some(known) if known.address == key.as_ptr().addr() && known.len == key.len() => known.noted.key,
-            _ => self.keyspace.hash(key),
-        }
-    }
-
-    /// A request begins to run, of which something may be known. Forget it with the request.
-    #[inline]
-    pub(crate) fn know_key(&mut self, args: Args<'_>, noted: Option<Noted>) {
-        self.known_key = noted.zip(args.try_get(1)).map(|(noted, key)| KnownKey {
-            address: key.as_ptr().addr(),
-            len: key.len(),
-            noted,
-        });
-    }
-
-    /// What is known of a member that the request that runs names.
-    #[inline]
-    pub(crate) fn known_member(&self, member: &[u8]) -> KnownMember {
-        let hint = self.known_key.as_ref().and_then(|known| known.noted.hint);
-        let known = hint.and_then(|hint| self.ahead.known(hint, member));
-        known.unwrap_or_default()
     }
 
     /// Deletes a key because its time has passed, and says so to watchers, replicas and listeners.

@@ -340,16 +340,19 @@ fn score_text(score: f64) -> Vec<u8> {
 pub struct ZsetMut<'a> {
     value: ValueMut<'a>,
     limits: Limits,
+    /// The set is a large one, which has members as long as none is taken out.
+    has_members: bool,
 }
 
 impl<'a> ZsetMut<'a> {
     /// The sorted set that a value is, if it is one.
     #[must_use]
     pub fn new(value: ValueMut<'a>, encodings: &Encodings) -> Option<Self> {
-        ZsetRef::of(value.value())?;
+        let has_members = matches!(ZsetRef::of(value.value())?, ZsetRef::Large(_));
         Some(Self {
             value,
             limits: Limits::of(encodings),
+            has_members,
         })
     }
 
@@ -364,6 +367,12 @@ impl<'a> ZsetMut<'a> {
     #[must_use]
     pub fn get(&self) -> ZsetRef<'_> {
         ZsetRef::of(self.value.value()).expect("checked when it was made, and only sorted sets are put in its place")
+    }
+
+    /// Whether there are no members now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_members && self.get().is_empty()
     }
 
     /// The entry that the set is the value of.
@@ -387,6 +396,9 @@ impl<'a> ZsetMut<'a> {
         foreseen: Foreseen<'_>,
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> Option<(Placed, f64)> {
+        if self.has_members {
+            return self.change(|zset| zset.update(member, foreseen, decide));
+        }
         let ZsetRef::Pack(pack) = self.get() else {
             return self.change(|zset| zset.update(member, foreseen, decide));
         };
@@ -424,6 +436,7 @@ impl<'a> ZsetMut<'a> {
 
     /// Takes `member` out; gives the score it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        self.has_members = false;
         let ZsetRef::Pack(pack) = self.get() else {
             return self.change(|zset| zset.remove(member));
         };
@@ -435,6 +448,7 @@ impl<'a> ZsetMut<'a> {
 
     /// Takes out the members of these ranks. Panics if they are not there.
     pub fn remove_range(&mut self, ranks: Range<u64>) {
+        self.has_members = false;
         let ZsetRef::Pack(pack) = self.get() else {
             return self.change(|zset| zset.remove_range(ranks.start, ranks.end));
         };

@@ -11,8 +11,10 @@ const LEVELS_MAX: usize = 5;
 
 /// The way from the root to a place in a leaf, every node of which has one holder.
 pub(super) struct Way<T> {
-    steps: [(Node<T>, usize); LEVELS_MAX],
-    len: usize,
+    /// Inner nodes, and the indices of the children where the way goes on.
+    nodes: [Node<T>; LEVELS_MAX],
+    children: [u8; LEVELS_MAX],
+    len: u8,
     leaf: Node<T>,
     at: usize,
 }
@@ -30,7 +32,8 @@ impl<T: Item> Way<T> {
     #[inline]
     pub(super) fn new(root: Node<T>) -> Self {
         Self {
-            steps: [(root, 0); LEVELS_MAX],
+            nodes: [root; LEVELS_MAX],
+            children: [0; LEVELS_MAX],
             len: 0,
             leaf: root,
             at: 0,
@@ -54,12 +57,13 @@ impl<T: Item> Way<T> {
     pub(super) fn descend(&mut self, seek: &mut impl Seek<T>) -> bool {
         let mut node = self.leaf;
         while !node.is_leaf() {
-            if self.len == LEVELS_MAX || !node.count().is_one() {
+            if !node.count().is_one() {
                 return false;
             }
             let at = seek.child(node);
-            self.steps[self.len] = (node, at);
-            self.len += 1;
+            if !self.step(node, at) {
+                return false;
+            }
             let below = node.child(at);
             if node.level() == 1 {
                 below.prefetch_leaf(node.items_below()[at]);
@@ -73,9 +77,11 @@ impl<T: Item> Way<T> {
     /// Goes a step further down, to this child; false if there have been too many, or others hold the node.
     #[inline]
     pub(super) fn step(&mut self, node: Node<T>, at: usize) -> bool {
-        let can = self.len < LEVELS_MAX && node.count().is_one();
+        let here = usize::from(self.len);
+        let can = here < LEVELS_MAX && node.count().is_one();
         if can {
-            self.steps[self.len] = (node, at);
+            self.nodes[here] = node;
+            self.children[here] = at as u8;
             self.len += 1;
         }
         can
@@ -86,15 +92,12 @@ impl<T: Item> Way<T> {
     /// be the sequence's still.
     #[inline]
     pub(super) fn rejoin(&mut self, key: u64) -> bool {
-        if !self
-            .steps()
-            .iter()
-            .all(|(node, at)| node.leads_to(key, *at) && node.count().is_one())
-        {
+        let goes = |(node, at): (Node<T>, usize)| node.leads_to(key, at) && node.count().is_one();
+        if !(0..self.len()).all(|level| goes(self.at(level))) {
             return false;
         }
-        if let [.., (node, at)] = self.steps() {
-            self.leaf = node.child(*at);
+        if let Some((node, at)) = self.last() {
+            self.leaf = node.child(at);
         }
         self.leaf.is_leaf() && self.leaf.count().is_one()
     }
@@ -105,8 +108,21 @@ impl<T: Item> Way<T> {
         self.at = seek.item(self.leaf);
     }
 
-    fn steps(&self) -> &[(Node<T>, usize)] {
-        &self.steps[..self.len]
+    #[inline]
+    fn len(&self) -> usize {
+        usize::from(self.len).min(LEVELS_MAX)
+    }
+
+    /// The inner node of this level from the root, and which of its children the way goes on to.
+    #[inline]
+    fn at(&self, level: usize) -> (Node<T>, usize) {
+        (self.nodes[level], usize::from(self.children[level]))
+    }
+
+    /// The node above the leaf.
+    #[inline]
+    fn last(&self) -> Option<(Node<T>, usize)> {
+        self.len().checked_sub(1).map(|level| self.at(level))
     }
 
     /// Makes room for one more item in the leaf, which may become another block; false if no other leaf must have to do
@@ -124,7 +140,7 @@ impl<T: Item> Way<T> {
     /// - As for [`Self::make_room`].
     #[cold]
     unsafe fn grow(&mut self, ledger: &mut Ledger) -> bool {
-        let Some((above, at)) = self.steps().last().copied() else {
+        let Some((above, at)) = self.last() else {
             return false;
         };
         if self.leaf.is_full() {
@@ -151,10 +167,10 @@ impl<T: Item> Way<T> {
     #[inline]
     unsafe fn fit(&self, ledger: &mut Ledger) {
         if self.leaf.would_shrink(self.leaf.len())
-            && let Some((above, at)) = self.steps().last()
+            && let Some((above, at)) = self.last()
         {
             // SAFETY: as promised; the node above lets go of the old block, which is gone.
-            unsafe { above.set_child(*at, self.leaf.fit(ledger)) };
+            unsafe { above.set_child(at, self.leaf.fit(ledger)) };
         }
     }
 
@@ -220,7 +236,8 @@ impl<T: Item> Way<T> {
     pub(super) unsafe fn carry(&self, to: &Self, item: T, ledger: &mut Ledger) {
         let weight = item.weight() as i64;
         // Nodes from which both leaves are below the same child have as many items below it as before.
-        let shared = self.steps().iter().zip(to.steps()).take_while(|(a, b)| a == b).count();
+        let levels = self.len().min(to.len());
+        let shared = (0..levels).take_while(|level| self.at(*level) == to.at(*level)).count();
         // SAFETY: as promised.
         unsafe {
             self.leaf.remove_item(self.at);
@@ -238,9 +255,10 @@ impl<T: Item> Way<T> {
     /// - As for [`Self::insert`].
     #[inline]
     unsafe fn count(&self, items: i64, weight: i64, shared: usize) {
-        for (node, at) in &self.steps()[shared..] {
+        for level in shared..self.len() {
+            let (node, at) = self.at(level);
             // SAFETY: as for `insert`; `at` is the index of a child.
-            unsafe { node.change_sum(*at, items, weight) };
+            unsafe { node.change_sum(at, items, weight) };
         }
         if self.at == 0 {
             // SAFETY: as promised.
@@ -255,10 +273,11 @@ impl<T: Item> Way<T> {
     #[cold]
     unsafe fn rekey(&self) {
         let key = self.leaf.first_key();
-        for (node, at) in self.steps().iter().rev() {
+        for level in (0..self.len()).rev() {
+            let (node, at) = self.at(level);
             // SAFETY: as for `insert`; `at` is the index of a child.
-            unsafe { node.set_key(*at, key) };
-            if *at > 0 {
+            unsafe { node.set_key(at, key) };
+            if at > 0 {
                 break;
             }
         }

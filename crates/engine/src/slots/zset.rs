@@ -56,7 +56,7 @@ impl<R> Done<R> {
     #[inline]
     fn of(mut zset: ZsetMut<'_>, stamp: Option<u32>, change: impl FnOnce(&mut ZsetMut<'_>) -> (u64, R)) -> Self {
         let (changes, result) = change(&mut zset);
-        let emptied = zset.get().is_empty();
+        let emptied = zset.is_empty();
         assert!(changes > 0 || !emptied, "an empty sorted set that nobody has emptied");
         if let Some(stamp) = stamp.filter(|_| changes > 0) {
             zset.entry().touch(stamp);
