@@ -146,6 +146,7 @@ fn figure(plans: &Plans, program: &Program, row: &Row) -> Result<Figure> {
     // Buffers of the connection are there before, and are not counted.
     client.call(&["SET", "warm", &"x".repeat(64 * 1024)])?;
     client.call(&["DEL", "warm"])?;
+    std::thread::sleep(REST);
     let before = status_kb(server.pid(), "VmRSS")?;
     let (mut done, mut all) = (0, Vec::new());
     for size in 0..SIZES {
