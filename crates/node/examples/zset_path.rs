@@ -6,6 +6,8 @@
 //! Cases run in the order of the list, each on what those before it left. For instructions, run it under `perf stat`, or
 //! under `valgrind --tool=callgrind --toggle-collect='*measured*'`.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use base::{Now, Rng};
 use engine::session::{Peer, SessionId};
 use node::{Node, Nowhere, Opened};
@@ -15,7 +17,9 @@ use std::time::Instant;
 const BATCH: u64 = 16;
 const MEMBERS: u64 = 1_000_000;
 
-#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#[global_allocator]
+static ALLOCATOR: ds::memory::Counting = ds::memory::Counting;
+
 fn mono_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
@@ -120,6 +124,8 @@ fn requests(case: &Case, members: u64, rng: &mut Rng) -> Vec<Vec<u8>> {
 }
 
 fn main() {
+    // As in the server.
+    std::thread::spawn(ds::memory::prepare_huge_pages);
     let now = Now {
         unix_us: 1_700_000_000_000_000,
         mono_us: mono_us(),
