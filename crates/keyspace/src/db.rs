@@ -88,12 +88,6 @@ impl Db {
         self.table.prepare(keys);
     }
 
-    /// Asks the processor to fetch where a coming [`Self::get`] begins.
-    #[inline]
-    pub fn prefetch(&self, hash: KeyHash) {
-        self.table.prefetch(hash);
-    }
-
     /// A search for a key, to be taken down beside others so that their cache misses pass side by side.
     #[inline]
     #[must_use]

@@ -162,16 +162,8 @@ impl Table {
         segment.slot(segment.find(key, hash.tag(depth))?)
     }
 
-    /// Asks the processor for the part of the table that a search for this hash begins at, where the way there is likely in
-    /// the cache. For many searches at once see [`Descent`].
-    #[inline]
-    pub fn prefetch(&self, hash: KeyHash) {
-        if let Some((segment, depth)) = self.segment(hash) {
-            segment.prefetch_group(hash.tag(depth));
-        }
-    }
-
-    /// As [`Self::prefetch`], for a search that may end in a change.
+    /// Asks the processor for the part of the table that a change at this hash begins at, where the way there is likely in the
+    /// cache. For many searches at once see [`Descent`].
     #[inline]
     pub fn prefetch_for_write(&self, hash: KeyHash) {
         if let Some((segment, depth)) = self.segment(hash) {
