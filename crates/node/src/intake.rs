@@ -69,6 +69,15 @@ pub(crate) struct Intake {
     wave: Wave,
 }
 
+impl Intake {
+    /// Gives room back that large requests needed. To be called now and then, between inputs.
+    pub(crate) fn rest(&mut self) {
+        for request in &mut self.wave.room {
+            request.argv.rest();
+        }
+    }
+}
+
 /// Requests that are parsed before the first of them runs.
 #[derive(Default)]
 struct Wave {

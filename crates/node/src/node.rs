@@ -311,6 +311,7 @@ impl Node {
     pub fn tick(&mut self) {
         let now = self.engine.now;
         self.end_pauses(now);
+        self.intake.rest();
         if !self.state.cron_paused {
             self.expire_cycle();
             self.engine.serve_ready(&mut self.state);

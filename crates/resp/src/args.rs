@@ -3,7 +3,7 @@
 use crate::reply::write_command;
 
 /// How many ranges a reused [`Argv`] keeps room for; one giant command does not hold its memory for ever.
-const KEPT_RANGES: usize = 16 * 1024;
+const KEPT_RANGES: usize = 4 * 1024;
 /// How many bytes of unquoted inline words a reused [`Argv`] keeps room for.
 const KEPT_SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -73,6 +73,15 @@ impl Argv {
     fn shrink(&mut self) {
         self.ranges.shrink_to(KEPT_RANGES);
         self.scratch.shrink_to(KEPT_SCRATCH_BYTES);
+    }
+
+    /// Forgets the request, and gives room back that few requests need.
+    pub fn rest(&mut self) {
+        const FEW_RANGES: usize = 64;
+        const FEW_BYTES: usize = 1024;
+        self.clear();
+        self.ranges.shrink_to(FEW_RANGES);
+        self.scratch.shrink_to(FEW_BYTES);
     }
 }
 

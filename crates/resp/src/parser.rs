@@ -746,6 +746,8 @@ mod tests {
             parser.parse(&stream[consumed..], &limits, &mut argv),
             Parsed::Command { consumed: 6 }
         );
-        assert!(argv.ranges.capacity() <= 20_000);
+        assert!(argv.ranges.capacity() <= 5_000);
+        argv.rest();
+        assert!(argv.ranges.capacity() <= 100 && argv.args(&[]).is_empty());
     }
 }

@@ -201,14 +201,11 @@ impl Span {
 
     /// Has the memory there at once, in a huge page if the kernel has one.
     pub(super) fn populate(self) {
-        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, REGION_FLAGS | MapFlags::FIXED);
-        // SAFETY: the span alone is mapped anew; as it was, zeros that nobody uses. What is left of the tables of small pages,
-        // which would be in the way of a huge one, goes.
-        let mapped = unsafe { rustix::mm::mmap_anonymous(self.start.cast(), self.bytes, access, flags) };
-        if mapped.is_ok() {
-            self.advise(Advice::LinuxHugepage);
-            self.advise(Advice::LinuxPopulateWrite);
-        }
+        // Of a block that was used, a table of small pages is left, which would be in the way. Linux from 6.14 on gives it up
+        // with the memory of all 2 MiB; before, such a block gets small pages again.
+        self.advise(Advice::LinuxDontNeed);
+        self.advise(Advice::LinuxHugepage);
+        self.advise(Advice::LinuxPopulateWrite);
         self.advise(Advice::LinuxNoHugepage);
     }
 }
@@ -250,15 +247,14 @@ fn bytes_to_boundary(start: *mut u8) -> usize {
     BLOCK_BYTES - start.addr() % BLOCK_BYTES
 }
 
-const REGION_FLAGS: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
-
 /// Zeros, aligned to their size.
 fn map_region() -> Option<Span> {
     const SPARE: usize = REGION_BYTES - PAGE_BYTES;
     let access = ProtFlags::READ | ProtFlags::WRITE;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: new mappings, at an address that the kernel chooses; the ends that are unmapped nobody has seen.
     let region = unsafe {
-        let start = rustix::mm::mmap_anonymous(ptr::null_mut(), REGION_BYTES + SPARE, access, REGION_FLAGS).ok()?;
+        let start = rustix::mm::mmap_anonymous(ptr::null_mut(), REGION_BYTES + SPARE, access, flags).ok()?;
         let start = start.cast::<u8>();
         let before = start.addr().next_multiple_of(REGION_BYTES) - start.addr();
         let region = start.wrapping_add(before);
