@@ -333,14 +333,14 @@ pub fn limit_huge_pages() -> HugePages {
         // SAFETY: this call of `prctl` takes numbers and touches no memory of the process.
         unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1 as libc::c_ulong, flags, unused, unused) == 0 }
     };
-    match huge_pages() {
-        HugePages::Always if limit(EXCEPT_ADVISED) => HugePages::Asked,
-        // All of them, then. A kernel without huge pages has nothing to switch off.
-        HugePages::Always => {
+    // In any case: what the kernel gives to others may be changed while this process runs.
+    match (limit(EXCEPT_ADVISED), huge_pages()) {
+        (_, HugePages::Never) => HugePages::Never,
+        (true, _) | (false, HugePages::Asked) => HugePages::Asked,
+        (false, HugePages::Always) => {
             limit(0);
             HugePages::Never
         }
-        given => given,
     }
 }
 

@@ -95,8 +95,7 @@ impl Workers {
         let (jobs, queue) = mpsc::channel::<Job>();
         let idle = self.idle.clone();
         let name = self.name;
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            process::name_thread(name);
+        spawn(name, move || {
             process::stand_back(NICE);
             job();
             while idle.send(jobs.clone()).is_ok() {
@@ -107,9 +106,17 @@ impl Workers {
                     Err(_) => break,
                 }
             }
-        })?;
-        Ok(())
+        })
     }
+}
+
+/// Starts a thread that is called `name`, 15 bytes of it by the system's tools.
+fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let body = move || {
+        process::name_thread(name);
+        body();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
 /// One thread that drops what it is given: a dataset that was replaced, a large value that was deleted.
@@ -124,17 +131,14 @@ impl Reaper {
     /// When the system gives no thread.
     pub fn start() -> std::io::Result<Self> {
         let (values, queue) = mpsc::channel::<Box<dyn Send>>();
-        std::thread::Builder::new()
-            .name("skein-reaper".to_owned())
-            .spawn(move || {
-                process::name_thread("skein-reaper");
-                process::stand_back(NICE);
-                for value in queue {
-                    drop(value);
-                    // The rest of the pages that were freed from is for those who allocate.
-                    ds::memory::let_go();
-                }
-            })?;
+        spawn("skein-reaper", move || {
+            process::stand_back(NICE);
+            for value in queue {
+                drop(value);
+                // The rest of the pages that were freed from is for those who allocate.
+                ds::memory::let_go();
+            }
+        })?;
         Ok(Self { values })
     }
 
@@ -150,15 +154,7 @@ impl Reaper {
 /// # Errors
 /// When the system gives no thread.
 pub fn start_preparer() -> std::io::Result<()> {
-    const NAME: &str = "skein-memory";
-    let prepare = || {
-        process::name_thread(NAME);
-        ds::memory::prepare_huge_pages();
-    };
-    std::thread::Builder::new()
-        .name(NAME.to_owned())
-        .spawn(prepare)
-        .map(drop)
+    spawn("skein-memory", ds::memory::prepare_huge_pages)
 }
 
 #[cfg(test)]
